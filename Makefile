@@ -1,0 +1,43 @@
+# Commands to remember: make dev | test | check | bench | kafka | test-all
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: dev test test-all check format bench kafka setup clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Headrace needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
+	touch $@
+
+dev: $(STAMP)            ## everything in one process, with the sample functions of examples/
+	$(BIN)/headrace dev --functions examples/functions.yaml --data .headrace
+
+test: check              ## lint, types and every test but the slow sweeps
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: check          ## the slow sweeps too
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)          ## prints the table and writes .bench/latest.json
+	$(BIN)/python -m processor.ops.bench
+
+kafka: $(STAMP)          ## a local Kafka for users and tests: make kafka [NODES=3]
+	$(BIN)/python deploy/kafka/broker.py run --nodes $(or $(NODES),1)
+
+clean:
+	rm -rf $(VENV) .cache .bench

@@ -1,0 +1,193 @@
+"""The HTTP API for commands, on the standard library: an import of httpx costs more than all the rest of `invoke`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from processor.cli.errors import CommandFailed, Exit
+
+#: For one answer. A deploy copies code and waits for the broker.
+CALL_SEC = 15.0
+DEPLOY_SEC = 120.0
+#: The gateway sends a ping every 15 s to a follower; two missed mean that nobody is there.
+SILENCE_SEC = 40.0
+#: The longest that the gateway waits for the end of a run.
+MAX_WAIT_SEC = 60
+_RECONNECTS = 5
+
+
+class Unreachable(CommandFailed):
+    """The gateway did not answer."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"the gateway at {url} is not reachable: {reason}",
+            remedy="Start it (`headrace dev`, or `headrace start gateway`), or name another: --gateway URL or "
+            "HEADRACE_GATEWAY__URL.",
+            code=Exit.UNREACHABLE,
+        )
+
+
+class Answered(CommandFailed):
+    """The gateway refused."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
+        unavailable = status >= 500 or status == 429
+        super().__init__(
+            detail, remedy=str(problem.get("remedy", "")), code=Exit.UNREACHABLE if unavailable else Exit.USAGE
+        )
+        self.status = status
+        self.problem = problem
+
+
+class Cut(CommandFailed):
+    """The gateway ended a stream of lines before the run was over."""
+
+
+class Client:
+    """One gateway. Blocks; a connection per call. Raises Unreachable, Answered."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise CommandFailed(
+                f"{url!r} is not the address of a gateway", remedy="Write http://HOST:PORT.", code=Exit.USAGE
+            )
+        self.url = url
+        self._parts = parts
+
+    def functions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ask("GET", "/v1/functions")["functions"]
+        return found
+
+    def function(self, name: str) -> dict[str, Any]:
+        return self._ask("GET", f"/v1/functions/{quote(name, safe='')}")
+
+    def deploy(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+        body = json.dumps(entry).encode()
+        path = f"/v1/functions/{quote(name, safe='')}"
+        return self._ask("PUT", path, body, {"content-type": "application/json"}, limit_sec=DEPLOY_SEC)
+
+    def invoke(self, name: str, body: bytes, headers: Mapping[str, str]) -> str:
+        """Returns the RequestId."""
+        path = f"/v1/functions/{quote(name, safe='')}/invocations"
+        return str(self._ask("POST", path, body, headers)["request_id"])
+
+    def runs(self, **query: str) -> dict[str, Any]:
+        return self._ask("GET", f"/v1/runs?{urlencode(query)}")
+
+    def run(self, request_id: str, *, wait_sec: int = 0) -> dict[str, Any]:
+        """wait_sec: how long the gateway may wait for the run's end, at most MAX_WAIT_SEC."""
+        query = f"?wait={wait_sec}" if wait_sec else ""
+        return self._ask("GET", f"/v1/runs/{quote(request_id, safe='')}{query}", limit_sec=CALL_SEC + wait_sec)
+
+    def wait(self, request_id: str, limit_sec: float | None = None) -> dict[str, Any]:
+        """Blocks until the run has ended, or limit_sec are over; returns it as it is then."""
+        left = limit_sec
+        while True:
+            step = MAX_WAIT_SEC if left is None else max(min(MAX_WAIT_SEC, int(left)), 1)
+            run = self.run(request_id, wait_sec=step)
+            left = None if left is None else left - step
+            if run["ended_at"] is not None or (left is not None and left <= 0):
+                return run
+
+    def lines(self, request_id: str, after: int = 0) -> Iterator[dict[str, Any]]:
+        """The log lines so far."""
+        path = f"/v1/runs/{quote(request_id, safe='')}/logs?format=json&after={after}"
+        with self._open("GET", path, b"", {}, CALL_SEC) as response:
+            for line in response:
+                yield json.loads(line)
+
+    def follow(self, request_id: str, after: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+        """("line", line) as they come, then ("end", run). A stream that breaks is taken up where it broke.
+        Raises Cut when that does not help.
+        """
+        broken = 0
+        while True:
+            try:
+                for name, data in self._events(request_id, after):
+                    if name == "line":
+                        after, broken = data["seq"], 0
+                        yield name, data
+                    elif name == "end":
+                        yield name, data
+                        return
+            except (Unreachable, OSError, http.client.HTTPException):
+                if broken == 0 and after == 0:
+                    raise
+            broken += 1
+            if broken > _RECONNECTS:
+                raise Cut(f"the lines of {request_id} broke off", remedy="Follow again: `headrace logs ID -f`.")
+
+    def _events(self, request_id: str, after: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        path = f"/v1/runs/{quote(request_id, safe='')}/logs?follow=1&after={after}"
+        with self._open("GET", path, b"", {"accept": "text/event-stream"}, SILENCE_SEC) as response:
+            name = ""
+            for raw in response:
+                field, _, value = raw.decode().rstrip("\n").partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, json.loads(value)
+
+    def _ask(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None,
+        limit_sec: float = CALL_SEC,
+    ) -> dict[str, Any]:  # fmt: skip
+        with self._open(method, path, body, headers or {}, limit_sec) as response:
+            answer: dict[str, Any] = json.loads(self._read(response))
+            return answer
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        try:
+            return response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(self.url, f"the answer broke off: {error}") from error
+
+    def _open(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], limit_sec: float
+    ) -> http.client.HTTPResponse:
+        """limit_sec: for connecting, and for each wait for more of the answer. Raises Unreachable, Answered."""
+        connection = self._connection(limit_sec)
+        try:
+            connection.request(method, self._parts.path.rstrip("/") + path, body or None, dict(headers))
+            response = connection.getresponse()
+        except TimeoutError as error:
+            connection.close()
+            raise Unreachable(self.url, f"no answer within {limit_sec:g} s") from error
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Unreachable(self.url, _reason(error)) from error
+        if response.status >= 400:
+            with response:
+                problem = _problem(self._read(response))
+            raise Answered(response.status, problem)
+        return response
+
+    def _connection(self, limit_sec: float) -> http.client.HTTPConnection:
+        host, port = self._parts.hostname or "", self._parts.port
+        if self._parts.scheme == "https":
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(host, port, timeout=limit_sec, context=context)
+        return http.client.HTTPConnection(host, port, timeout=limit_sec)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return "its host name is not known"
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+
+
+def _problem(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from processor.cli.layers import Loaded
+from processor.cli.options import COMMON, Common, settings_of
+
+TRANSPORT = "embedded"
+
+
+def dev(
+    *,
+    functions: Path | None = None,
+    data: Path | None = None,
+    port: int | None = None,
+    open: bool = False,
+    common: Common = COMMON,
+) -> int:
+    """Everything in one process, with a log of its own instead of Kafka: for trying and developing.
+
+    Deploys the manifest, then prints one line `ready ROLE ...` per role and `ready dev` at the end. Ctrl-C stops in
+    order and lets runs finish; a second Ctrl-C stops now.
+
+    Parameters
+    ----------
+    functions
+        Manifest to deploy; default: functions.yaml where it exists.
+    data
+        Folder for everything that is kept; default: .headrace.
+    port
+        Port of the HTTP API; default: 8787.
+    open
+        Open the API's address in the browser.
+    """
+    loaded = settings_of(
+        common,
+        transport=("headrace dev", TRANSPORT),
+        functions=("--functions", functions),
+        data_dir=("--data", data),
+        gateway__port=("--port", port),
+    )
+    return run_everything(loaded, word="dev", banner=True, open_browser=open)
+
+
+def run_everything(loaded: Loaded, *, word: str, banner: bool, open_browser: bool = False) -> int:
+    """Blocks until it was asked to stop. Raises HeadraceError."""
+    from processor.cli.logging_setup import set_up_logging
+    from processor.cli.manifest import deploy_directly, make_watched_folders, manifest_if_any
+    from processor.cli.roles import ROLES, Site
+    from processor.cli.supervisor import run_on_loop, run_roles
+
+    settings = loaded.settings
+    quiet = banner and loaded.origins["log.level"] == "default"
+    set_up_logging(settings.log, "WARNING" if quiet else "")
+    manifest = manifest_if_any(loaded)
+    say = functools.partial(print, flush=True)
+    if banner:
+        _print_banner(loaded)
+        if manifest is not None:
+            make_watched_folders(manifest, say)
+
+    async def prepare(site: Site) -> None:
+        if manifest is not None:
+            await deploy_directly(site, manifest, say)
+
+    def said(line: str) -> None:
+        say(line)
+        if open_browser and line.startswith("ready gateway "):
+            _open_browser(line.rpartition(" ")[2])
+
+    run_on_loop(run_roles(settings, tuple(ROLES), said, prepare=prepare, at_last=f"ready {word}"))
+    return 0
+
+
+def _print_banner(loaded: Loaded) -> None:
+    settings = loaded.settings
+    named = settings.functions if loaded.origins["functions"] != "default" or settings.functions.exists() else "none"
+    print(f"Headrace, one process, not for production. Data: {settings.data_dir}/  Functions: {named}", flush=True)
+
+
+def _open_browser(url: str) -> None:
+    import webbrowser
+
+    webbrowser.open(url)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from processor.cli.client import Client
+from processor.cli.errors import Exit
+from processor.cli.options import ASKING, Asking, settings_of
+from processor.cli.output import print_json, print_members, print_table
+
+
+def ls(*, asking: Asking = ASKING) -> int:
+    """List the deployed functions."""
+    found = Client(settings_of(asking).settings.gateway.client_url).functions()
+    if asking.as_json:
+        print_json({"functions": found})
+        return Exit.OK
+    rows = [
+        (each["name"], each["version"], each["handler"], f"{each['timeout_sec']:g} s", _triggers(each))
+        for each in found
+    ]
+    print_table(("function", "version", "handler", "timeout", "triggers"), rows)
+    return Exit.OK
+
+
+def show(name: Annotated[str, Parameter(help="Function.")], /, *, asking: Asking = ASKING) -> int:
+    """Show one function. Of its environment only the names are shown."""
+    found = Client(settings_of(asking).settings.gateway.client_url).function(name)
+    print_json(found) if asking.as_json else print_members(found)
+    return Exit.OK
+
+
+def _triggers(function: dict[str, Any]) -> str:
+    kinds = ["http", *(kind for event in function["events"] for kind in event)]
+    return ", ".join(dict.fromkeys(kinds)) + ("" if function["enabled"] else " (disabled)")

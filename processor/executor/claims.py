@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from processor.core.claims import Claimed, CommitTag, Vector, settle
+from processor.core.clock import Clock
+from processor.core.errors import HeadraceError, Undecodable
+from processor.core.inflight import Intent, executor_partition, opened_key
+from processor.core.run import Delivery
+from processor.core.topics import INFLIGHT, QUEUES
+from processor.executor.books import Books
+from processor.executor.dedup import WindowPolicy, window_start
+from processor.executor.partition import Plan, QueuePartition, Taken
+from processor.transport.abstract import (
+    Committed,
+    Consumer,
+    Outcome,
+    RebalanceListener,
+    TopicPartition,
+    Transport,
+    TransportError,
+)
+from processor.transport.replay import read_to_end
+
+log = logging.getLogger(__name__)
+
+GROUP = "executor"
+CALL_SEC = 5.0
+FLUSH_SEC = 2.0
+POLL_RECORDS = 1_000
+#: One batch is one flush and one commit; more records in it would only add latency to the first of them.
+BATCH_RECORDS = 512
+
+
+class OffsetMissing(HeadraceError):
+    """A queue partition had an owner, and its committed offset is gone."""
+
+    remedy = "Decide from where to go on and set the offset of group `executor` for it; nothing is claimed until then."
+
+
+@dataclass(slots=True)
+class ClaimCounts:
+    """What happened to claims, for people and for the audit."""
+
+    claimed: int = 0
+    own_repeats: int = 0
+    upstream_repeats: int = 0
+    undecodable: int = 0
+    refused: int = 0
+    unknown: int = 0
+    undecided: int = 0
+    stopped_partitions: set[str] = field(default_factory=set)
+
+
+class Claims(RebalanceListener):
+    """The group membership of one executor incarnation: what it owns, buffers and claims.
+
+    Claiming and polling share one thread and no claim spans a poll: inside `claim` nothing can be revoked, and what
+    `on_revoke` drops can never be claimed afterwards.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        books: Books,
+        clock: Clock,
+        executor: str,
+        function_of: Callable[[str], str | None],
+        inflight_partitions: int,
+        policy: WindowPolicy,
+    ) -> None:
+        self._transport = transport
+        self._books = books
+        self._clock = clock
+        self._executor = executor
+        #: Name of the function behind a queue topic.
+        self._function_of = function_of
+        self._inflight_partition = executor_partition(executor, inflight_partitions)
+        self._policy = policy
+        self._consumer: Consumer = transport.consumer(GROUP, self)
+        self._owned: dict[TopicPartition, QueuePartition] = {}
+        self._unsettled: dict[TopicPartition, tuple[Plan, str]] = {}
+        self._batch = 0
+        self._topics: frozenset[str] = frozenset()
+        self._member = False
+        self.counts = ClaimCounts()
+        #: Set when nobody can tell whose a batch is: this executor claims no more, ever.
+        self.undecided = False
+        #: Set when the group member cannot go on.
+        self.broken = False
+        #: Set when an assignment could not be taken over; the caller leaves and joins again.
+        self.must_rejoin = False
+
+    def serve(self, topics: Collection[str]) -> None:
+        """Joins the group for these queues, or changes what it is subscribed to."""
+        wanted = frozenset(topics)
+        if wanted and (wanted != self._topics or not self._member):
+            self._topics = wanted
+            self._member = True
+            self._consumer.subscribe(sorted(wanted))
+
+    @property
+    def member(self) -> bool:
+        return self._member
+
+    def leave(self) -> None:
+        """Partitions go to members with room; runs that are under way need no membership."""
+        self.must_rejoin = False
+        if self._member:
+            self._member = False
+            try:
+                self._consumer.leave()
+            except TransportError as error:
+                log.warning("leaving the group failed: %s", error, extra={"action": "executor_leave"})
+                self.broken = True
+
+    def close(self) -> None:
+        try:
+            self._consumer.close()
+        except TransportError as error:
+            log.warning("leaving the group failed: %s", error, extra={"action": "executor_leave"})
+
+    def poll(self, timeout_sec: float) -> int:
+        """Fills the buffers; runs the listener. Never called while a batch is unsettled."""
+        assert not self._unsettled
+        records = self._consumer.poll(POLL_RECORDS, timeout_sec)
+        for record in records:
+            owned = self._owned.get(TopicPartition(record.topic, record.partition))
+            if owned is not None:
+                owned.offer(record)
+        self._open_new()
+        self._pause_and_resume()
+        return len(records)
+
+    @property
+    def settled(self) -> bool:
+        return not self._unsettled
+
+    @property
+    def has_waiting(self) -> bool:
+        return any(each.waiting for each in self._owned.values())
+
+    def waiting(self) -> dict[str, int]:
+        """Records that could be claimed now, per function."""
+        waiting: dict[str, int] = {}
+        for owned in self._owned.values():
+            if owned.waiting and owned.ready:
+                waiting[owned.function] = waiting.get(owned.function, 0) + owned.waiting
+        return waiting
+
+    def owned_of(self, function: str) -> int:
+        """How many queue partitions of the function are ours."""
+        return sum(each.function == function for each in self._owned.values())
+
+    def claim(self, shares: Mapping[str, int]) -> list[Taken]:
+        """Claims up to shares[function] records of each function: intents, one flush, one fenced commit.
+
+        Returns what is certainly ours. Blocks for the flush and the commit. When either is unknown it returns less,
+        and `settle` has to be called until `settled`.
+        """
+        plans = self._plan(shares)
+        if not plans:
+            return []
+        self._batch += 1
+        for plan in plans:
+            self._write_intents(plan)
+        if not self._books.flush(FLUSH_SEC):
+            return []
+        tags = {plan.partition: self._tag(plan) for plan in plans}
+        offsets = {plan.partition: Committed(plan.next_offset, tags[plan.partition]) for plan in plans}
+        outcomes = self._consumer.commit(offsets, CALL_SEC)
+        ours: list[Taken] = []
+        for plan in plans:
+            ours += self._conclude(plan, tags[plan.partition], outcomes.get(plan.partition, Outcome.UNKNOWN))
+        return ours
+
+    def settle(self) -> list[Taken]:
+        """Reads an unknown batch back, partition by partition. Returns what turned out to be ours."""
+        try:
+            found = self._consumer.committed(list(self._unsettled), CALL_SEC)
+        except TransportError as error:
+            log.warning("an unknown commit cannot be read back yet: %s", error, extra={"action": "settle_retry"})
+            return []
+        ours: list[Taken] = []
+        for partition, (plan, written) in list(self._unsettled.items()):
+            del self._unsettled[partition]
+            committed = found.get(partition)
+            if settle(written, committed.metadata if committed else None) is Claimed.OURS:
+                ours += self._take(plan)
+            else:
+                self.counts.undecided += 1
+                self.undecided = True
+        return ours
+
+    def _plan(self, shares: Mapping[str, int]) -> list[Plan]:
+        left = dict(shares)
+        plans = []
+        # Starting with the fullest keeps the partitions of one function level.
+        for owned in sorted(self._owned.values(), key=lambda each: -each.waiting):
+            if not (owned.waiting and owned.ready):
+                continue
+            plan = owned.plan(left.get(owned.function, 0))
+            if plan is not None:
+                left[owned.function] = left.get(owned.function, 0) - len(plan.taken)
+                plans.append(plan)
+        return plans
+
+    def _tag(self, plan: Plan) -> str:
+        return CommitTag(executor=self._executor, batch=self._batch, vector=plan.vector).encode()
+
+    def _conclude(self, plan: Plan, written: str, outcome: Outcome) -> list[Taken]:
+        if outcome is Outcome.YES:
+            return self._take(plan)
+        if outcome is Outcome.NO:
+            self.counts.refused += len(plan.taken)
+            self._drop_intents(plan)
+            self._owned.pop(plan.partition, None)
+            return []
+        self.counts.unknown += 1
+        self._unsettled[plan.partition] = (plan, written)
+        return []
+
+    def _take(self, plan: Plan) -> list[Taken]:
+        owned = self._owned.get(plan.partition)
+        if owned is not None:
+            owned.apply(plan)
+        self.counts.claimed += len(plan.taken)
+        self.counts.own_repeats += plan.own_repeats
+        self.counts.upstream_repeats += plan.upstream_repeats
+        self.counts.undecodable += plan.undecodable
+        return list(plan.taken)
+
+    def _write_intents(self, plan: Plan) -> None:
+        for taken in plan.taken:
+            intent = self._intent(taken)
+            self._books.write(INFLIGHT.name, intent.encode(), key=intent.key, partition=self._inflight_partition)
+
+    def _drop_intents(self, plan: Plan) -> None:
+        for taken in plan.taken:
+            self._books.write(INFLIGHT.name, None, key=self._intent(taken).key, partition=self._inflight_partition)
+
+    def _intent(self, taken: Taken) -> Intent:
+        return Intent(
+            executor=self._executor,
+            request_id=taken.request_id,
+            function=taken.stamp.function,
+            delivery=delivery_of(taken),
+            batch=self._batch,
+        )
+
+    def _pause_and_resume(self) -> None:
+        full = [each for each in self._owned.values() if each.full and not each.paused]
+        room = [each for each in self._owned.values() if each.paused and each.has_room]
+        if full:
+            self._consumer.pause([each.partition for each in full])
+        if room:
+            self._consumer.resume([each.partition for each in room])
+        for each in full + room:
+            each.paused = not each.paused
+
+    def on_assign(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Takes over where the last owner's commit says, after reading the window back."""
+        try:
+            return self._take_over(partitions)
+        except TransportError as error:
+            log.warning("an assignment is given back: %s", error, extra={"action": "assign_retry"})
+            self.must_rejoin = True
+            return {}
+
+    def _take_over(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        committed = self._consumer.committed(partitions, CALL_SEC)
+        bounds = self._consumer.bounds(partitions, CALL_SEC)
+        since_ms = self._clock.unix_ms() - self._policy.span_ms
+        spans = self._consumer.offsets_at(partitions, since_ms, CALL_SEC)
+        starts: dict[TopicPartition, int] = {}
+        for partition in partitions:
+            known = self._known(partition, committed[partition])
+            function = self._function_of(partition.topic)
+            # A stopped partition has to be given a place all the same; the end is the quiet one.
+            starts[partition] = bounds[partition].high
+            if known is not None and function is not None:
+                starts[partition] = window_start(
+                    self._policy, low=bounds[partition].low, committed=known[0], offset_at_span=spans[partition]
+                )
+                self._owned[partition] = QueuePartition(
+                    partition,
+                    function,
+                    committed=known[0],
+                    vector=known[1],
+                    start=starts[partition],
+                    opened=committed[partition] is not None,
+                    policy=self._policy,
+                )
+        return starts
+
+    def on_revoke(self, partitions: Collection[TopicPartition]) -> None:
+        for partition in partitions:
+            self._owned.pop(partition, None)
+
+    def on_lost(self, partitions: Collection[TopicPartition]) -> None:
+        self.on_revoke(partitions)
+
+    def _known(self, partition: TopicPartition, committed: Committed | None) -> tuple[int, Vector] | None:
+        """Where the last owner got to. None stops the partition: it is said, and nothing is claimed of it."""
+        if committed is None:
+            return 0, Vector()
+        try:
+            tag = CommitTag.decode(committed.metadata)
+        except Undecodable as error:
+            self._stop(partition, error)
+            return None
+        if tag.batch == 0:
+            self._write_opened(partition)
+        return committed.offset, tag.vector
+
+    def _open_new(self) -> None:
+        """First owner ever: commits (0, empty vector), then says so on `queues`, then claims.
+
+        Not in `on_assign`: inside a rebalance no commit is answered. An unknown commit is not repeated, since by then
+        the partition may be somebody else's, whose offset it would reset: the assignment is given back instead.
+        """
+        new = [each for each in self._owned.values() if not each.opened]
+        if not new:
+            return
+        try:
+            opened_before = self._opened_before()
+        except TransportError as error:
+            log.warning("an assignment is given back: %s", error, extra={"action": "assign_retry"})
+            self.must_rejoin = True
+            return
+        for each in [each for each in new if opened_key(*each.partition) in opened_before]:
+            self._stop(each.partition, OffsetMissing())
+            del self._owned[each.partition]
+            new.remove(each)
+        first = Committed(0, CommitTag(executor=self._executor, batch=0, vector=Vector()).encode())
+        outcomes = self._consumer.commit({each.partition: first for each in new}, CALL_SEC)
+        for each in new:
+            each.opened = outcomes.get(each.partition) is Outcome.YES
+            if each.opened:
+                self._write_opened(each.partition)
+            else:
+                self.must_rejoin = True
+
+    def _write_opened(self, partition: TopicPartition) -> None:
+        self._books.write(QUEUES.name, self._executor.encode(), key=opened_key(*partition), partition=0)
+
+    def _stop(self, partition: TopicPartition, error: HeadraceError) -> None:
+        self.counts.stopped_partitions.add(f"{partition.topic}/{partition.partition}")
+        log.error("%s/%d: %s %s", *partition, error, error.remedy, extra={"action": "partition_stopped"})
+
+    def _opened_before(self) -> set[bytes]:
+        reader = self._transport.reader()
+        try:
+            records = read_to_end(reader, [TopicPartition(QUEUES.name, 0)], self._clock, timeout_sec=CALL_SEC)
+            return {record.key for record in records if record.key is not None and record.value is not None}
+        finally:
+            reader.close()
+
+
+def delivery_of(taken: Taken) -> Delivery:
+    return Delivery(taken.record.topic, taken.record.partition, taken.record.offset)

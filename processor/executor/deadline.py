@@ -1,0 +1,53 @@
+"""The ladder by which a run is ended: SIGTERM, grace, SIGKILL of the tree, and giving the instance up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Rung(Enum):
+    RUNS = "runs"  # its time limit lies ahead
+    ASKED = "asked"  # SIGTERM was sent
+    KILLED = "killed"  # SIGKILL was sent, its zygote has to report its tree gone
+    GIVEN_UP = "given up"  # its zygote does not report; whoever is above it cleans up
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndPolicy:
+    #: From SIGTERM to SIGKILL after the time limit.
+    grace_sec: float = 1.0
+    #: From SIGKILL to giving up; only a process in uninterruptible sleep or a stopped zygote gets there.
+    give_up_sec: float = 10.0
+
+
+@dataclass(slots=True)
+class Ladder:
+    """Where one run stands, and when its next rung is due (CLOCK_BOOTTIME)."""
+
+    policy: EndPolicy
+    rung: Rung = Rung.RUNS
+    due_sec: float = float("inf")
+
+    def start(self, limit_sec: float) -> None:
+        self.rung = Rung.RUNS
+        self.due_sec = limit_sec
+
+    def ask(self, now_sec: float, grace_sec: float | None = None) -> None:
+        self.rung = Rung.ASKED
+        self.due_sec = now_sec + (self.policy.grace_sec if grace_sec is None else grace_sec)
+
+    def kill(self, now_sec: float) -> None:
+        self.rung = Rung.KILLED
+        self.due_sec = now_sec + self.policy.give_up_sec
+
+    def climb(self, now_sec: float) -> Rung:
+        """The rung that is due now has to be acted upon by the caller."""
+        if self.rung is Rung.RUNS:
+            self.ask(now_sec)
+        elif self.rung is Rung.ASKED:
+            self.kill(now_sec)
+        else:
+            self.rung = Rung.GIVEN_UP
+            self.due_sec = float("inf")
+        return self.rung

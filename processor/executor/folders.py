@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from processor.executor.runtime import folders
+
+PARENT = "instances"
+
+
+@dataclass(slots=True)
+class PoolFolder:
+    """Holds the temporary folders of one guard's processes, and a file lock that guard and executor hold. The guard
+    removes it in the end, and those of others that nobody holds any more (power cut, killed guard) when it starts.
+    """
+
+    path: Path
+    lock_fd: int
+
+    @classmethod
+    def make(cls, data_dir: Path) -> PoolFolder:
+        parent = data_dir.resolve() / PARENT
+        parent.mkdir(parents=True, exist_ok=True)
+        path = parent / uuid.uuid4().hex[:12]
+        # Locked before it can be seen: a guard that starts at the same time would take it for abandoned.
+        hidden = path.with_name(f".{path.name}")
+        hidden.mkdir(mode=0o700)
+        lock_fd = folders.lock(str(hidden))
+        assert lock_fd is not None
+        hidden.rename(path)
+        return cls(path, lock_fd)
+
+    def close(self) -> None:
+        if self.lock_fd >= 0:
+            os.close(self.lock_fd)
+            self.lock_fd = -1
+
+    def abandon(self) -> None:
+        """Its guard is dead. The next one removes it."""
+        self.close()

@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from processor.core.clock import Clock
+from processor.core.ledger import Ended
+from processor.core.lifesigns import ISOLATION_LIMIT_SEC
+from processor.core.run import RunError, StatusCode
+from processor.core.topics import INFLIGHT, LOGS, MAX_EVENT_BYTES, RUNS
+from processor.executor.abstract import LogLines, Pool, RunEnded, RunInput
+from processor.executor.books import Books
+from processor.executor.claims import BATCH_RECORDS, ClaimCounts, Claims, delivery_of
+from processor.executor.codes import CodeFinder
+from processor.executor.dedup import DEFAULT_WINDOW, WindowPolicy
+from processor.executor.fairness import Turns
+from processor.executor.life import Life
+from processor.executor.load import Limits, Load, share_of
+from processor.executor.logship import LogShip
+from processor.executor.partition import Taken
+from processor.executor.runbook import RunBook
+from processor.registry.registry import Registry
+from processor.transport.abstract import Transport, TransportError
+
+log = logging.getLogger(__name__)
+
+CALL_SEC = 10.0
+FLUSH_SEC = 2.0
+#: How long the loop sleeps: with runs that speak, with runs that are quiet, with nothing to do.
+SPEAKING_SEC = 0.002
+QUIET_SEC = 0.02
+IDLE_SEC = 0.1
+#: Verdicts are confirmed at least this often when no claim does it on the way.
+CONFIRM_EVERY_SEC = 0.02
+#: Runs that said nothing for longer are looked at less often.
+QUIET_AFTER_SEC = 0.1
+#: Repeats at the front of a queue whose function may not be claimed are passed this often.
+PASS_REPEATS_SEC = 0.1
+#: New functions are noticed at least this often.
+REGISTRY_EVERY_SEC = 0.1
+#: A verdict's error text and traceback are cut to this.
+MAX_ERROR_CHARS = 200_000
+#: How long the last processes get to go away; the guard sees to what is left.
+POOL_SEC = 10.0
+#: How long a stopped executor tries to write its last verdicts.
+DEPART_SEC = 30.0
+#: Full for longer: partitions go to members with room.
+LEAVE_WHEN_FULL_SEC = 10.0
+#: After giving an assignment back, before joining again.
+REJOIN_SEC = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutorSettings:
+    name: str
+    data_dir: Path
+    slots: int = 2
+    isolation_limit_sec: float = ISOLATION_LIMIT_SEC
+    drain_limit_sec: float = 90_000.0
+    window: WindowPolicy = DEFAULT_WINDOW
+
+
+class Incarnation:
+    """One executor under one id: consume, claim, hand over, collect, end, on one thread.
+
+    It ends when it was asked to stop and has finished its runs, when it was declared dead, or when a claim of its own
+    cannot be decided; in the last two cases the service begins another one beside it.
+    """
+
+    def __init__(
+        self,
+        *,
+        executor: str,
+        transport: Transport,
+        registry: Registry,
+        codes: CodeFinder,
+        pool: Pool,
+        clock: Clock,
+        settings: ExecutorSettings,
+    ) -> None:
+        self.executor = executor
+        self._clock = clock
+        self._settings = settings
+        self._registry = registry
+        self._codes = codes
+        self._pool = pool
+        partitions = transport.admin().topics(CALL_SEC)
+        self._books = Books(transport, clock, when_confirmed=self._confirmed)
+        self._life = Life(transport=transport, books=self._books, clock=clock, executor=executor)
+        self._runbook = RunBook(
+            books=self._books,
+            clock=clock,
+            executor=executor,
+            run_partitions=partitions[RUNS.name],
+            inflight_partitions=partitions[INFLIGHT.name],
+        )
+        self._logs = LogShip(transport, clock, partitions[LOGS.name])
+        self._claims = Claims(
+            transport=transport,
+            books=self._books,
+            clock=clock,
+            executor=executor,
+            function_of=self._function_of,
+            inflight_partitions=partitions[INFLIGHT.name],
+            policy=settings.window,
+        )
+        self._load = Load(slots=settings.slots)
+        self._turns = Turns()
+        #: Claimed and written down, not yet given to the pool.
+        self._held: deque[Taken] = deque()
+        self._stopping = threading.Event()
+        self._stop_now = threading.Event()
+        self._stop_at_sec: float | None = None
+        self._full_since_sec: float | None = None
+        self._rejoin_at_sec = 0.0
+        self._registry_at_sec = 0.0
+        self._pass_repeats_at_sec = 0.0
+        self._confirm_at_sec = 0.0
+        self._spoke_at_sec = 0.0
+        self._isolated = False
+
+    @property
+    def counts(self) -> ClaimCounts:
+        return self._claims.counts
+
+    @property
+    def retired(self) -> bool:
+        """It claims no more although nobody asked it to stop: a successor is wanted."""
+        return self._claims.broken or self._claims.undecided or self._life.declared_dead
+
+    def stop(self) -> None:
+        """Asks: no more claims, finish what runs."""
+        self._stopping.set()
+
+    def stop_now(self) -> None:
+        """Ends what runs, with verdicts."""
+        self._stop_now.set()
+        self._stopping.set()
+
+    def run(self) -> None:
+        """The loop; returns when everything of this incarnation has ended and is written."""
+        try:
+            self._pool.start()
+            while not self._finished():
+                self._keep_alive()
+                self._follow_registry()
+                self._consume()
+                self._claim()
+                self._hand_over()
+                self._collect()
+                self._confirm()
+            self._depart()
+        finally:
+            self._close()
+
+    def _consume(self) -> None:
+        """Waits where the next thing is expected: at the log while a slot is free, else at the instances."""
+        wait_sec = self._patience()
+        if not self._claims.settled:
+            self._held.extend(self._written(self._claims.settle()))
+            self._pool.wait(QUIET_SEC)
+        elif not self._claims.member:
+            self._pool.wait(wait_sec)
+        elif self._load.open < self._settings.slots and not self._claims.has_waiting:
+            self._poll_log(wait_sec)
+        else:
+            self._poll_log(0.0)
+            self._pool.wait(wait_sec)
+
+    def _poll_log(self, wait_sec: float) -> None:
+        try:
+            self._claims.poll(wait_sec)
+        except TransportError as error:
+            # This membership is beyond repair; what runs is not, so it runs on while a successor claims.
+            log.warning("executor claims no more: %s", error, extra={"action": "executor_retired"})
+            self._claims.broken = True
+
+    def _claim(self) -> None:
+        if not self._claims.settled or self._stopping.is_set() or self._isolated or self.retired:
+            return
+        if not self._life.may_hand_over():
+            return  # what cannot be started is better left to others
+        wants = {name: self._wanted(name, count) for name, count in self._claims.waiting().items()}
+        now_sec = self._clock.boottime()
+        if any(wants.values()) or (wants and now_sec >= self._pass_repeats_at_sec):
+            self._pass_repeats_at_sec = now_sec + PASS_REPEATS_SEC
+            costs = {name: self._load.mean_sec(name) for name in wants}
+            shares = self._turns.share(wants, costs, BATCH_RECORDS)
+            self._held.extend(self._written(self._claims.claim(shares)))
+
+    def _wanted(self, name: str, waiting: int) -> int:
+        return min(waiting, self._load.allowance(name, self._limits(name)))
+
+    def _hand_over(self) -> None:
+        """Gives what is claimed to the pool, after the life-sign check: right before, not some time before."""
+        may = self._life.may_hand_over()
+        if self._life.declared_dead:
+            # Claimed in the moment before we knew: recovery may have looked already, so the verdict is ours to write.
+            self._held_to_verdicts("the executor was declared dead before this run began")
+            self._pool.kill_all(StatusCode.INSTANCE_LOST, "the executor was declared dead")
+            return
+        while may and self._held:
+            self._give(self._held.popleft())
+
+    def _collect(self) -> None:
+        for happened in self._pool.poll():
+            self._spoke_at_sec = self._clock.boottime()
+            if isinstance(happened, LogLines):
+                self._logs.ship(happened.request_id, happened.function, happened.delivery, happened.lines)
+            elif isinstance(happened, RunEnded):
+                self._end(happened)
+        self._logs.poll()
+
+    def _confirm(self) -> None:
+        """Verdicts and heartbeats are confirmed soon, also when no claim flushes them on its way."""
+        now_sec = self._clock.boottime()
+        if now_sec >= self._confirm_at_sec and not self._books.empty:
+            self._confirm_at_sec = now_sec + CONFIRM_EVERY_SEC
+            self._books.flush(FLUSH_SEC)
+
+    def _keep_alive(self) -> None:
+        self._life.beat_if_due()
+        cut_off = self._life.silent_for_sec() > self._settings.isolation_limit_sec
+        if cut_off and not self._isolated:
+            log.error("cut off from the log, runs are killed", extra={"action": "isolated"})
+            self._pool.kill_all(StatusCode.INSTANCE_LOST, "the executor was cut off from the log for too long")
+        self._isolated = cut_off
+
+    def _follow_registry(self) -> None:
+        """Keeps the subscription at the queues of all functions; gives a failed assignment back."""
+        now_sec = self._clock.boottime()
+        if now_sec < self._registry_at_sec:
+            return
+        self._registry_at_sec = now_sec + REGISTRY_EVERY_SEC
+        self._registry.refresh()
+        if self._claims.must_rejoin:
+            self._claims.leave()
+            self._rejoin_at_sec = now_sec + REJOIN_SEC
+        wanted = not (self._stopping.is_set() or self.retired or self._isolated or self._full_for_long(now_sec))
+        if wanted and now_sec >= self._rejoin_at_sec:
+            self._claims.serve([each.queue_topic for each in self._registry.view.all()])
+        elif not wanted and self._claims.settled:
+            self._claims.leave()
+
+    def _full_for_long(self, now_sec: float) -> bool:
+        """Runs that are under way need no membership, so a full executor holds no partition for long."""
+        if not self._load.full:
+            self._full_since_sec = None
+        elif self._full_since_sec is None:
+            self._full_since_sec = now_sec
+        return self._full_since_sec is not None and now_sec - self._full_since_sec > LEAVE_WHEN_FULL_SEC
+
+    def _patience(self) -> float:
+        if self._held or (self._load.open and self._clock.boottime() - self._spoke_at_sec < QUIET_AFTER_SEC):
+            return SPEAKING_SEC
+        return QUIET_SEC if self._load.open else IDLE_SEC
+
+    def _written(self, claimed: list[Taken]) -> list[Taken]:
+        """Writes `started` for what is certainly ours."""
+        for taken in claimed:
+            self._load.of(taken.stamp.function).open += 1
+            self._runbook.started(taken)
+        return claimed
+
+    def _give(self, taken: Taken) -> None:
+        code = self._codes.find(taken.stamp.function, taken.stamp.version)
+        if code is None:
+            missing = f"version {taken.stamp.version} of function {taken.stamp.function!r} is not on this host"
+            self._refuse(taken, StatusCode.FUNCTION_NOT_FOUND, RunError(type="FunctionNotFound", message=missing))
+            return
+        self._pool.start_run(
+            code,
+            RunInput(
+                request_id=taken.request_id,
+                delivery=str(delivery_of(taken)),
+                payload=taken.record.value or b"",
+                event_format=taken.stamp.event_format,
+            ),
+            concurrency=max(self._limits(taken.stamp.function).concurrency, 1),
+        )
+
+    def _end(self, ended: RunEnded) -> None:
+        """The run's verdict, and what it tells about the next ones of its function."""
+        self._load.of(ended.function).ended(ended.duration_ms / 1000)
+        self._logs.forget(ended.request_id)
+        self._runbook.ended(_bounded(ended.record(self.executor, self._clock.unix_ms())))
+
+    def _refuse(self, taken: Taken, code: StatusCode, error: RunError) -> None:
+        self._load.of(taken.stamp.function).open -= 1
+        self._runbook.refused(taken, code, error)
+
+    def _limits(self, name: str) -> Limits:
+        function = self._registry.view.get(name)
+        if function is None:
+            return Limits(concurrency=0, claim_ahead_sec=0.0)
+        owned = self._claims.owned_of(name)
+        concurrency = share_of(function.concurrency, function.queue_partitions, owned)
+        return Limits(concurrency=concurrency, claim_ahead_sec=function.claim_ahead_sec)
+
+    def _function_of(self, topic: str) -> str | None:
+        return next((each.name for each in self._registry.view.all() if each.queue_topic == topic), None)
+
+    def _confirmed(self) -> None:
+        self._life.flushed()
+
+    def _finished(self) -> bool:
+        """Nothing runs, nothing is held, and it claims no more."""
+        if self._stop_now.is_set() or self._drained_for_too_long():
+            self._held_to_verdicts("the executor was stopped before this run began")
+            self._pool.kill_all(StatusCode.INSTANCE_LOST, "the executor was told to stop now")
+        ending = self._stopping.is_set() or self.retired
+        return ending and not self._held and not self._load.open and self._claims.settled
+
+    def _drained_for_too_long(self) -> bool:
+        if not self._stopping.is_set():
+            return False
+        if self._stop_at_sec is None:
+            self._stop_at_sec = self._clock.boottime() + self._settings.drain_limit_sec
+        return self._clock.boottime() >= self._stop_at_sec
+
+    def _held_to_verdicts(self, message: str) -> None:
+        while self._held:
+            error = RunError(type="InstanceLost", message=message)
+            self._refuse(self._held.popleft(), StatusCode.INSTANCE_LOST, error)
+
+    def _depart(self) -> None:
+        """Everything is written before we say good-bye; with a claim undecided we leave the rest to recovery."""
+        self._claims.leave()
+        deadline_sec = self._clock.boottime() + DEPART_SEC
+        if not self._claims.undecided and not self._life.declared_dead:
+            self._life.depart()
+        while not self._books.empty and self._clock.boottime() < deadline_sec:
+            self._books.flush(FLUSH_SEC)
+
+    def _close(self) -> None:
+        self._claims.close()
+        self._pool.stop()
+        self._pool.join(POOL_SEC)
+        self._logs.close(FLUSH_SEC)
+        self._books.close()
+
+
+def _bounded(record: Ended) -> Ended:
+    """A verdict always fits into its record: an oversized result is the handler's failure, a long text is cut."""
+    if record.result is not None and len(record.result) > MAX_EVENT_BYTES:
+        message = f"the result has {len(record.result):,} bytes; the limit is {MAX_EVENT_BYTES:,}"
+        too_large = RunError(type="Function.ResponseSizeTooLarge", message=message)
+        return replace(record, result=None, status_code=StatusCode.HANDLER_RAISED, error=too_large)
+    if record.error is not None and len(record.error.message) + len(record.error.stack) > MAX_ERROR_CHARS:
+        error = record.error
+        half = MAX_ERROR_CHARS // 2
+        return replace(record, error=replace(error, message=error.message[:half], stack=error.stack[-half:]))
+    return record

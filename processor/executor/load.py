@@ -1,0 +1,90 @@
+"""How much of each function may be claimed now (DESIGN 6, claim-ahead)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+#: Runs expected to take longer hold their slot: nothing is claimed ahead of them by anybody.
+LONG_SEC = 1.0
+#: Until a function has run once it counts as long: claimed one per free slot.
+UNKNOWN_MEAN_SEC = 60.0
+#: Weight of the newest duration in the mean: twenty runs forget a change of behaviour.
+_NEWEST = 0.1
+#: A no-op still costs this much of an executor; keeps claim-ahead and fairness finite.
+MIN_MEAN_SEC = 0.0002
+
+
+@dataclass(slots=True)
+class FunctionLoad:
+    """What this executor holds of one function, and how long its runs take."""
+
+    #: Claimed and not ended, waiting for an instance or running.
+    open: int = 0
+    mean_sec: float = UNKNOWN_MEAN_SEC
+    measured: bool = False
+
+    def ended(self, duration_sec: float) -> None:
+        self.open -= 1
+        sample = max(duration_sec, MIN_MEAN_SEC)
+        self.mean_sec = sample if not self.measured else self.mean_sec + _NEWEST * (sample - self.mean_sec)
+        self.measured = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Of one function on this executor."""
+
+    #: Runs at once: the function's concurrency, shared over its queue partitions, times those owned here.
+    concurrency: int
+    claim_ahead_sec: float
+
+
+@dataclass(slots=True)
+class Load:
+    slots: int
+    functions: dict[str, FunctionLoad] = field(default_factory=dict)
+
+    def of(self, function: str) -> FunctionLoad:
+        return self.functions.setdefault(function, FunctionLoad())
+
+    @property
+    def open(self) -> int:
+        return sum(each.open for each in self.functions.values())
+
+    def mean_sec(self, function: str) -> float:
+        return self.of(function).mean_sec
+
+    def allowance(self, function: str, limits: Limits) -> int:
+        """How many more runs of it may be claimed: one per slot that it can get, and, where runs are short, as many
+        again as the claim-ahead holds in work.
+
+        Slots held by short runs of other functions count as free: they are, within claim_ahead_sec, and the pool
+        serves functions in turn.
+        """
+        load = self.of(function)
+        width = min(limits.concurrency, self.slots - self._long_runs(function))
+        if width <= 0:
+            return 0
+        ahead = int(limits.claim_ahead_sec * width / load.mean_sec) if load.measured else 0
+        if load.open >= width and load.open > (width + ahead) // 2:
+            # Topping up one by one would pay a flush and a commit for each.
+            return 0
+        return max(width + ahead - load.open, 0)
+
+    @property
+    def full(self) -> bool:
+        """Every slot is held by a run that is not expected to end soon."""
+        return self._long_runs("") >= self.slots
+
+    def _long_runs(self, but: str) -> int:
+        """Slots that others hold for longer than a claim-ahead lasts."""
+        return sum(each.open for name, each in self.functions.items() if name != but and each.mean_sec > LONG_SEC)
+
+
+def share_of(concurrency: int, partitions: int, owned: int) -> int:
+    """The part of a function's concurrency that `owned` of its queue partitions stand for.
+
+    Rounded down, so that the parts of all owners together never exceed the limit; but whoever owns a partition serves
+    it, one run at a time at the least.
+    """
+    return max(concurrency * owned // partitions, 1) if owned else 0

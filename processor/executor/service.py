@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+
+from processor.core.clock import Clock
+from processor.core.errors import HeadraceError
+from processor.core.inflight import executor_id
+from processor.executor.abstract import Pool
+from processor.executor.codes import CodeFinder, CodeStore
+from processor.executor.incarnation import ExecutorSettings, Incarnation
+from processor.registry.registry import Registry
+from processor.transport.abstract import Transport
+
+log = logging.getLogger(__name__)
+
+BACK_OFF_SEC = 1.0
+
+
+class ExecutorService:
+    """One executor role: an incarnation that claims, and earlier ones of it that only finish their runs.
+
+    Whenever the claiming one can claim no more (declared dead, or a claim that nobody can decide), a new one begins at
+    once beside it; it must not wait for runs that may take a day.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        registry: Registry,
+        code_store: CodeStore,
+        clock: Clock,
+        settings: ExecutorSettings,
+        pool: Callable[[], Pool],
+        recover_earlier: Callable[[], object] | None = None,
+    ) -> None:
+        """pool: makes the pool of one incarnation. recover_earlier: run before the first one begins, and given only
+        when this process holds the lock of its executor name.
+        """
+        self._transport = transport
+        self._registry = registry
+        self._codes = CodeFinder(registry, code_store)
+        self._clock = clock
+        self._settings = settings
+        self._new_pool = pool
+        self._recover_earlier = recover_earlier
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._living: dict[threading.Thread, Incarnation] = {}
+        self._supervisor = threading.Thread(target=self._supervise, name=f"executor {settings.name}", daemon=True)
+        self._wake = threading.Event()
+
+    def start(self) -> None:
+        self._supervisor.start()
+
+    def stop(self) -> None:
+        """Drain: claim no more, finish what runs, within the drain limit."""
+        self._stopping.set()
+        self._each(Incarnation.stop)
+
+    def join(self, timeout_sec: float) -> bool:
+        self._supervisor.join(timeout_sec)
+        return not self._supervisor.is_alive()
+
+    def kill(self) -> None:
+        """Now: runs are killed, their verdicts are written."""
+        self._stopping.set()
+        self._each(Incarnation.stop_now)
+
+    def _each(self, act: Callable[[Incarnation], None]) -> None:
+        with self._lock:
+            for incarnation in self._living.values():
+                act(incarnation)
+        self._wake.set()
+
+    def _supervise(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._begin()
+            except HeadraceError as error:
+                log.warning("executor cannot begin: %s", error, extra={"action": "executor_retry"})
+                self._stopping.wait(BACK_OFF_SEC)
+            while self._claiming() and not self._stopping.is_set():
+                self._wake.wait(BACK_OFF_SEC / 4)
+                self._wake.clear()
+        for thread in list(self._living):
+            thread.join()
+
+    def _begin(self) -> None:
+        if self._recover_earlier is not None:
+            self._recover_earlier()
+            self._recover_earlier = None
+        name = executor_id(self._settings.name, uuid.uuid4().hex[:12])
+        incarnation = Incarnation(
+            executor=name,
+            transport=self._transport,
+            registry=self._registry,
+            codes=self._codes,
+            pool=self._new_pool(),
+            clock=self._clock,
+            settings=self._settings,
+        )
+        thread = threading.Thread(target=self._live, args=(incarnation,), name=name, daemon=True)
+        with self._lock:
+            self._living = {each: one for each, one in self._living.items() if each.is_alive()}
+            self._living[thread] = incarnation
+            if self._stopping.is_set():
+                incarnation.stop()
+        thread.start()
+
+    def _live(self, incarnation: Incarnation) -> None:
+        try:
+            incarnation.run()
+        except HeadraceError as error:
+            log.exception("incarnation ended: %s", error, extra={"action": "incarnation_failed"})
+        finally:
+            self._wake.set()
+
+    def _claiming(self) -> bool:
+        with self._lock:
+            return any(thread.is_alive() and not one.retired for thread, one in self._living.items())

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+
+from processor.core.topics import RUNS
+from processor.gateway.history import AsyncHistory
+from processor.gateway.live import READY_LIMIT_SEC, Follower, LiveHub
+from processor.gateway.recent import RecentRuns
+from processor.recorder.store import HistoryUnavailable, RunDocument, apply_verdict, is_ended
+
+#: The recorder may be this far behind before a RequestId that nobody has seen counts as unknown.
+GRACE_SEC = 2.0
+_GRACE_POLL_SEC = 0.05
+#: How often a waiting caller's run is looked up although nothing has arrived live.
+_REFRESH_SEC = 1.0
+
+
+class Runs:
+    """What is known of a run: from the history, from what this gateway has just accepted, and live."""
+
+    def __init__(self, *, history: AsyncHistory, recent: RecentRuns, hub: LiveHub) -> None:
+        self._history = history
+        self._recent = recent
+        self._hub = hub
+
+    async def find(self, request_id: str) -> RunDocument | None:
+        """Raises HistoryUnavailable, unless this gateway itself accepted the run a moment ago."""
+        recent = self._recent.document(request_id)
+        try:
+            return await self._history.get_run(request_id) or recent
+        except HistoryUnavailable:
+            if recent is None:
+                raise
+            return recent
+
+    async def find_soon(self, request_id: str, grace_sec: float = GRACE_SEC) -> RunDocument | None:
+        """The same for a caller who may be ahead of the recorder."""
+        now_sec = asyncio.get_running_loop().time
+        deadline_sec = now_sec() + grace_sec
+        while True:
+            document = await self.find(request_id)
+            if document is not None or now_sec() >= deadline_sec:
+                return document
+            await asyncio.sleep(_GRACE_POLL_SEC)
+
+    async def wait_for_end(self, request_id: str, wait_sec: float) -> RunDocument | None:
+        """The document once the run has ended, or as it is after wait_sec; None when there is no such run.
+        Raises HistoryUnavailable, Refused.
+        """
+        now_sec = asyncio.get_running_loop().time
+        deadline_sec = now_sec() + wait_sec
+        with self._hub.follow(request_id, with_lines=False) as follower:
+            await self._hub.ready(min(wait_sec, READY_LIMIT_SEC))
+            document = await self.find_soon(request_id, min(wait_sec, GRACE_SEC))
+            while document is not None and not is_ended(document) and not follower.closing:
+                if _take_verdict(follower, document):
+                    break
+                left_sec = deadline_sec - now_sec()
+                if left_sec <= 0:
+                    break
+                if not await follower.wait(min(left_sec, _REFRESH_SEC)):
+                    document = await self.find(request_id)
+            return document
+
+
+def _take_verdict(follower: Follower, document: RunDocument) -> bool:
+    while (record := follower.take()) is not None:
+        if record.topic == RUNS.name:
+            ended = orjson.loads(record.value or b"{}")
+            if ended.get("type") == "ended":
+                apply_verdict(document, ended)
+                return True
+    return False

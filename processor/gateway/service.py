@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from processor.core.clock import Clock
+from processor.core.topics import INTAKE
+from processor.dispatcher.accept import Acceptor
+from processor.gateway.asgi import App
+from processor.gateway.catalog import Catalog
+from processor.gateway.functions import FunctionRoutes
+from processor.gateway.health import HealthRoutes
+from processor.gateway.history import AsyncHistory
+from processor.gateway.idempotency import IdempotencyKeys
+from processor.gateway.invoke import Invocations
+from processor.gateway.live import LiveHub
+from processor.gateway.recent import RecentRuns
+from processor.gateway.rest import RunRoutes
+from processor.gateway.runs import Runs
+from processor.gateway.server import Server
+from processor.recorder.store import HistoryStore
+from processor.registry.code_store import CodeStore
+from processor.registry.registry import Registry
+from processor.transport.abstract import Transport, UnknownTopic
+
+#: Requests under way get this long to finish once the gateway stops.
+DRAIN_SEC = 10
+_LOOKUP_LIMIT_SEC = 10.0
+
+
+class Gateway:
+    """The HTTP API. Everything of it runs on the event loop that `start` is called on, beside whatever else runs there;
+    reads of the history and deploys take worker threads.
+
+    registry and code serve deploys; they are started and stopped by whoever made them.
+    Stop order: health says draining, followers are told, connections are finished, then tails, appender, threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        store: HistoryStore,
+        registry: Registry,
+        code: CodeStore,
+        clock: Clock,
+        host: str = "127.0.0.1",
+        port: int = 8787,
+        live_gateways: Callable[[], int] = lambda: 1,
+        drain_sec: int = DRAIN_SEC,
+    ) -> None:
+        self._transport = transport
+        self._appender = transport.appender()
+        self._clock = clock
+        self._live_gateways = live_gateways
+        self._catalog = Catalog(transport)
+        self._hub = LiveHub(transport)
+        self._history = AsyncHistory(store)
+        self._registry = registry
+        self._code = code
+        self._address = (host, port)
+        self._drain_sec = drain_sec
+        self._app: App | None = None
+        self._server: Server | None = None
+        self._stopping = False
+        self._stopped = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """Where it listens; the real port also when it was told to take any (0)."""
+        host, port = self._address if self._server is None else self._server.address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def start(self) -> None:
+        """Returns when requests are answered; those that need the functions are ready a moment later (/readyz).
+        Raises AddressInUse, UnknownTopic, TransportUnavailable.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def ready(self) -> None:
+        """Returns when every request can be served."""
+        await self._catalog.caught_up.wait()
+
+    async def serve(self) -> None:
+        """Returns when the gateway has stopped."""
+        await self._stopped.wait()
+
+    async def stop(self) -> None:
+        """Finishes what is under way, within drain_sec and some seconds more. A second call waits for the first."""
+        if self._stopping:
+            await self._stopped.wait()
+            return
+        self._stopping = True
+        if self._app is not None:
+            self._app.draining = True
+        self._hub.close_followers()
+        if self._server is not None:
+            await self._server.stop()
+        await self._hub.stop()
+        await self._catalog.stop()
+        await self._appender.stop()
+        await asyncio.to_thread(self._history.close)
+        self._stopped.set()
+
+    async def _start(self) -> None:
+        partitions = await asyncio.to_thread(self._intake_partitions)
+        await self._appender.start()
+        self._app = self._assemble(partitions)
+        self._server = Server(self._app, host=self._address[0], port=self._address[1], drain_sec=self._drain_sec)
+        await self._server.start()
+        self._catalog.start()
+
+    def _assemble(self, intake_partitions: int) -> App:
+        acceptor = Acceptor(
+            functions=self._catalog.find,
+            appender=self._appender,
+            clock=self._clock,
+            intake_partitions=intake_partitions,
+            live_gateways=self._live_gateways,
+        )
+        recent = RecentRuns()
+        runs = Runs(history=self._history, recent=recent, hub=self._hub)
+        keys = IdempotencyKeys(self._clock)
+        return App(
+            invocations=Invocations(acceptor=acceptor, keys=keys, recent=recent, clock=self._clock),
+            runs=RunRoutes(runs=runs, history=self._history, hub=self._hub, clock=self._clock),
+            functions=FunctionRoutes(catalog=self._catalog, registry=self._registry, code=self._code),
+            health=HealthRoutes(self._missing),
+        )
+
+    def _missing(self) -> list[str]:
+        if self._app is not None and self._app.draining:
+            return ["the gateway is stopping"]
+        if not self._catalog.caught_up.is_set():
+            return ["the functions have not been read to their end yet"]
+        return []
+
+    def _intake_partitions(self) -> int:
+        topics = self._transport.admin().topics(_LOOKUP_LIMIT_SEC)
+        if INTAKE.name not in topics:
+            raise UnknownTopic(f"the topic {INTAKE.name!r} does not exist")
+        return topics[INTAKE.name]

@@ -1,0 +1,100 @@
+"""`GET /v1/runs/{id}/logs?follow=1`: a run's lines as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+
+import orjson
+
+from processor.gateway.feed import LineFeed
+from processor.gateway.http import ClientGone, Request, Send
+from processor.gateway.live import Follower
+from processor.recorder.store import LogLine, timestamp
+
+PING_SEC = 15.0
+#: A client that takes nothing for this long is stopped or gone.
+SEND_LIMIT_SEC = 30.0
+_PING = b": ping\n\n"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+    (b"connection", b"close"),
+]
+
+
+async def send_events(request: Request, send: Send, feed: LineFeed, follower: Follower) -> None:
+    """Sends until the run has ended, the client has gone or is too slow, or the gateway stops."""
+    watch = asyncio.create_task(_watch_client(request, follower), name="gateway-follower")
+    try:
+        headers = [*_HEADERS, (b"x-request-id", follower.request_id.encode())]
+        await send_limited(send, {"type": "http.response.start", "status": 200, "headers": headers})
+        if request.method != "HEAD":
+            async for frame in _frames(feed, follower):
+                await send_limited(send, {"type": "http.response.body", "body": frame, "more_body": True})
+        await send_limited(send, {"type": "http.response.body", "body": b""})
+    finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+
+
+async def _frames(feed: LineFeed, follower: Follower) -> AsyncIterator[bytes]:
+    yield b"retry: 1000\n\n"
+    while True:
+        lines = await feed.next(PING_SEC)
+        if lines:
+            yield _line_events(lines)
+        elif follower.overflowed:
+            yield _cut("this client reads more slowly than the run writes", feed.last_seq)
+            return
+        elif feed.complete:
+            yield _event("end", await feed.document())
+            return
+        elif follower.closing:
+            yield _cut("the gateway stops", feed.last_seq)
+            return
+        else:
+            yield _PING
+
+
+def _line_events(lines: Iterable[LogLine]) -> bytes:
+    return b"".join(
+        b"event: line\nid: %d\ndata: %s\n\n" % (line.seq, orjson.dumps(line_document(line))) for line in lines
+    )
+
+
+def line_document(line: LogLine) -> dict[str, object]:
+    return {
+        "seq": line.seq,
+        "stream": line.stream,
+        "level": line.level,
+        "time": timestamp(line.unix_ms),
+        "text": line.text,
+    }
+
+
+def _cut(reason: str, last_seq: int) -> bytes:
+    remedy = f"Nothing is lost: connect again with Last-Event-ID: {last_seq}."
+    return _event("cut", {"reason": reason, "last_event_id": last_seq, "remedy": remedy})
+
+
+def _event(name: str, data: object) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(data))
+
+
+async def send_limited(send: Send, message: dict[str, object]) -> None:
+    """Raises ClientGone when the client takes nothing for SEND_LIMIT_SEC."""
+    try:
+        async with asyncio.timeout(SEND_LIMIT_SEC):
+            await send(message)
+    except TimeoutError:
+        raise ClientGone(f"the client took nothing for {SEND_LIMIT_SEC:g} seconds") from None
+
+
+async def _watch_client(request: Request, follower: Follower) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    follower.close()

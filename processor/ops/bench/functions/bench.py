@@ -1,0 +1,24 @@
+"""What the benchmark runs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+
+def noop(event: Any, context: Any) -> None:
+    print("noop")
+
+
+def first_line(event: Any, context: Any) -> float:
+    """The handler's own clock at its first line (Unix seconds)."""
+    now = time.time()
+    print("here")
+    return now
+
+
+def talk(event: Any, context: Any) -> None:
+    """Prints its clock at a steady pace, for followers to compare with theirs."""
+    for _ in range(event["lines"]):
+        print(repr(time.time()), flush=True)
+        time.sleep(event["every_sec"])

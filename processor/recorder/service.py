@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+
+from processor.core.clock import Clock
+from processor.core.topics import LOGS, RUNS
+from processor.recorder.batch import decode_batch
+from processor.recorder.store import HistoryStore
+from processor.transport.abstract import Bounds, Reader, Record, TopicPartition, Transport
+
+log = logging.getLogger(__name__)
+
+#: One transaction takes at most this many records, or what came within this time after the first.
+BATCH_RECORDS = 2_000
+BATCH_SEC = 0.05
+#: After a failure (broker away, disk full): nothing is lost by waiting, the topics keep everything for days.
+RETRY_SEC = 1.0
+EXPIRE_EVERY_SEC = 600.0
+_CALL_LIMIT_SEC = 10.0
+
+
+class RecorderService:
+    """Projects the ledger and the logs into the history. Never gives up: after any failure it waits a second, opens
+    everything anew and goes on from the offsets that the history itself has.
+    """
+
+    def __init__(self, *, transport: Transport, store: HistoryStore, clock: Clock) -> None:
+        self._transport = transport
+        self._store = store
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._next_expiry_sec = 0.0
+        #: Set once the topics are being read; cleared while something is wrong. Readable from any thread.
+        self.reading = threading.Event()
+        #: Records applied since the start, for metrics.
+        self.applied = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks. What has been read is written first."""
+        self._stop.set()
+
+    def join(self, timeout_sec: float) -> bool:
+        """True when the thread has ended."""
+        self._thread.join(timeout_sec)
+        return not self._thread.is_alive()
+
+    def kill(self) -> None:
+        """The same as stop: a transaction is either there or not, so there is nothing to hurry."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._record()
+            except Exception as error:  # whatever it is, a recorder that has died silently would be worse
+                self.reading.clear()
+                log.error("recorder waits: %s", error, exc_info=error, extra={"action": "recorder_retry"})
+                self._stop.wait(RETRY_SEC)
+
+    def _record(self) -> None:
+        """Read what is new, fold it, write it with its offsets in one transaction; again."""
+        self._store.open_for_writing()
+        reader = self._transport.reader()
+        try:
+            missed = self._begin(reader)
+            self.reading.set()
+            while not self._stop.is_set():
+                records = self._gather(reader)
+                if records:
+                    batch = decode_batch(records)
+                    batch.missed, missed = missed, 0
+                    self._store.apply(batch, _offsets_after(records))
+                    self.applied += len(records)
+                self._expire()
+        finally:
+            reader.close()
+
+    def _begin(self, reader: Reader) -> int:
+        """Returns how many records were deleted before they could be read."""
+        partitions = [each for topic in (RUNS, LOGS) for each in reader.partitions(topic.name, _CALL_LIMIT_SEC)]
+        bounds = reader.bounds(partitions, _CALL_LIMIT_SEC)
+        stored = self._store.offsets()
+        starts = {each: start_offset(stored.get(each), bounds[each]) for each in partitions}
+        reader.assign(starts)
+        missed = count_missed(stored, bounds)
+        if missed:
+            log.error(
+                "%d records were deleted from the topics before the recorder could read them; the runs they belong to "
+                "show an old state",
+                missed,
+                extra={"action": "recorder_missed"},
+            )
+        return missed
+
+    def _gather(self, reader: Reader) -> list[Record]:
+        records = reader.poll(BATCH_RECORDS, BATCH_SEC)
+        deadline_sec = self._clock.boottime() + BATCH_SEC
+        while records and len(records) < BATCH_RECORDS:
+            left_sec = deadline_sec - self._clock.boottime()
+            if left_sec <= 0 or self._stop.is_set():
+                break
+            records += reader.poll(BATCH_RECORDS - len(records), left_sec)
+        return records
+
+    def _expire(self) -> None:
+        now_sec = self._clock.boottime()
+        if now_sec >= self._next_expiry_sec:
+            more = self._store.expire(self._clock.unix_ms())
+            self._next_expiry_sec = now_sec + (0.0 if more else EXPIRE_EVERY_SEC)
+
+
+def start_offset(stored: int | None, bounds: Bounds) -> int:
+    """Where to go on. An offset outside of the log means that its records were deleted, or that the topic was made
+    anew: the low bound then, because the fold takes what it knows already without harm.
+    """
+    return stored if stored is not None and bounds.low <= stored <= bounds.high else bounds.low
+
+
+def count_missed(stored: Mapping[TopicPartition, int], bounds: Mapping[TopicPartition, Bounds]) -> int:
+    return sum(max(bounds[each].low - offset, 0) for each, offset in stored.items() if each in bounds)
+
+
+def _offsets_after(records: list[Record]) -> dict[TopicPartition, int]:
+    return {TopicPartition(each.topic, each.partition): each.offset + 1 for each in records}

@@ -1,0 +1,3 @@
+from processor.transport.embedded.transport import EmbeddedTransport
+
+__all__ = ["EmbeddedTransport"]

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from processor.core.clock import SystemClock
+from processor.core.topics import TOPICS
+from processor.gateway.server import AddressInUse
+from processor.gateway.service import Gateway
+from processor.transport.abstract import UnknownTopic
+from processor.transport.embedded import EmbeddedTransport
+from tests.integration.gateway_rig import Reply, Rig, running
+from tests.integration.test_gateway_invoke import problem
+
+
+async def put(rig: Rig, name: str, **entry: Any) -> Reply:
+    return await rig.ask("PUT", f"/v1/functions/{name}", body=orjson.dumps(entry))
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> str:
+    folder = tmp_path / "thumbnail"
+    folder.mkdir()
+    (folder / "app.py").write_text("def main(event, context):\n    return event\n")
+    return str(folder)
+
+
+def test_a_function_can_be_deployed_and_invoked_at_once(tmp_path: Path, code: str) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, recorder=False) as rig:
+            created = await put(rig, "thumbnail", handler="app:main", code=code, concurrency=2, env={"KEY": "secret"})
+            assert created.status == 201
+            assert (created.json["name"], created.json["concurrency"], created.json["env"]) == ("thumbnail", 2, ["KEY"])
+            assert b"secret" not in created.body
+            assert (await rig.ask("POST", "/v1/functions/thumbnail/invocations")).status == 202
+            changed = await put(rig, "thumbnail", handler="app:main", code=code, concurrency=3, env={"KEY": "secret"})
+            assert (changed.status, changed.json["revision"], changed.json["concurrency"]) == (200, 2, 3)
+            names = [each["name"] for each in (await rig.ask("GET", "/v1/functions")).json["functions"]]
+            assert names == ["resize", "thumbnail"]
+
+    asyncio.run(scenario())
+
+
+def test_async_execution_is_locked_at_creation(tmp_path: Path, code: str) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, recorder=False) as rig:
+            await put(rig, "thumbnail", handler="app:main", code=code)
+            reply = await put(rig, "thumbnail", handler="app:main", code=code, async_execution=False)
+            assert problem(reply) == (
+                409,
+                "async-execution-locked",
+                "function 'thumbnail' was created with async_execution: true, which cannot be changed",
+            )
+
+    asyncio.run(scenario())
+
+
+def test_every_mistake_of_an_entry_is_told_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, recorder=False) as rig:
+            reply = await put(rig, "thumbnail", handler="no-colon", code="here", concurrency=0)
+            assert problem(reply)[:2] == (422, "function-invalid")
+            assert [each["pointer"] for each in reply.json["errors"]] == ["/code", "/handler", "/concurrency"]
+            assert reply.json["errors"][0]["detail"] == "code must be an absolute path on the gateway's host"
+            gone = await put(rig, "thumbnail", handler="app:main", code="/nowhere/at/all")
+            assert [each["pointer"] for each in gone.json["errors"]] == ["/code"]
+            for body, detail in (
+                (b"{", "the body is not JSON: unexpected end of data: line 1 column 2 (char 1)"),
+                (b"[]", "the body is not a JSON object"),
+            ):
+                bad = await rig.ask("PUT", "/v1/functions/thumbnail", body=body)
+                assert problem(bad) == (400, "bad-request", detail)
+
+    asyncio.run(scenario())
+
+
+def test_an_unknown_function_is_not_found(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, recorder=False) as rig:
+            reply = await rig.ask("GET", "/v1/functions/nobody")
+            assert problem(reply) == (404, "unknown-function", "no function is named 'nobody'")
+            assert reply.json["remedy"].startswith("List the functions with")
+
+    asyncio.run(scenario())
+
+
+def test_readiness_names_what_is_missing_and_liveness_does_not_care(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, recorder=False) as rig:
+            assert (await rig.ask("GET", "/readyz")).json == {"status": "ready"}
+            rig.gateway._catalog.caught_up = asyncio.Event()
+            await rig.gateway._catalog.stop()
+            not_yet = await rig.ask("GET", "/readyz")
+            assert problem(not_yet) == (503, "not-ready", "the functions have not been read to their end yet")
+            assert (await rig.ask("GET", "/healthz")).json == {"status": "alive"}
+
+    asyncio.run(scenario())
+
+
+def test_a_draining_gateway_sends_new_requests_away(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, recorder=False) as rig:
+            assert rig.gateway._app is not None
+            rig.gateway._app.draining = True
+            assert problem(await rig.ask("GET", "/readyz")) == (503, "not-ready", "the gateway is stopping")
+            refused = await rig.invoke()
+            assert problem(refused) == (503, "draining", "this gateway is stopping")
+            assert (refused.headers["connection"], refused.headers["retry-after"]) == ("close", "1")
+            assert rig.intake() == []
+
+    asyncio.run(scenario())
+
+
+def test_a_gateway_that_cannot_listen_says_where(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, recorder=False) as rig:
+            second = Gateway(
+                transport=rig.transport,
+                store=rig.store,
+                registry=rig.registry,
+                code=rig.gateway._code,
+                clock=SystemClock(),
+                port=rig.port,
+            )
+            with pytest.raises(AddressInUse) as caught:
+                await second.start()
+            assert str(caught.value) == (
+                f"the gateway cannot listen on 127.0.0.1 port {rig.port}: Address already in use"
+            )
+            await second.serve()  # it has stopped by itself
+
+    asyncio.run(scenario())
+
+
+def test_a_gateway_without_topics_does_not_start(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with EmbeddedTransport(tmp_path / "log") as transport:
+            transport.admin().create_topics([each for each in TOPICS if each.name != "intake"], 10)
+            rig = Rig(transport, tmp_path)
+            with pytest.raises(UnknownTopic, match=r"^the topic 'intake' does not exist$"):
+                await rig.gateway.start()
+            rig.close()
+
+    asyncio.run(scenario())

@@ -1,0 +1,71 @@
+"""What every trigger adapter is: it watches one source for one function, and accepts an event for what happens there.
+
+The host calls an adapter on its event loop and on no other thread. An adapter acknowledges its source (commits an
+offset, deletes a message, writes its marker) only after `Acceptor.accept_when_admitted` has returned; after NotAccepted
+it sends the same event with the same identity again. A broken source is a state with a remedy, never an exception that
+leaves `run`, as long as the adapter can hope to recover by itself.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class TriggerState(Enum):
+    STARTING = "starting"
+    WATCHING = "watching"  # what happens at the source becomes an event
+    WAITING = "waiting"  # the source is not there; goes on by itself once it is
+    FAILED = "failed"  # it ended with an error; the host starts it again after a pause
+    STOPPED = "stopped"
+    UNSUPPORTED = "unsupported"  # no adapter for this kind in this version
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    state: TriggerState
+    #: Why, when it is not watching; and what a person can do about it.
+    reason: str = ""
+    remedy: str = ""
+    #: Events accepted since the start.
+    accepted: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Binding:
+    """One entry of a function's `events`."""
+
+    function: str
+    #: Which creation of the function's name.
+    creation: int
+    kind: str
+    settings: Mapping[str, Any]
+
+    @property
+    def event_format(self) -> str:
+        """The shape the handler gets: "data" or "cloudevents"."""
+        return str(self.settings.get("event_format", "cloudevents"))
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.function}"
+
+
+class Trigger(ABC):
+    """One adapter of one binding. `run` is called once."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Watches until it is cancelled; lets go of everything before it ends. Anything it raises makes the host start
+        another one after a pause.
+        """
+
+    @property
+    @abstractmethod
+    def health(self) -> Health: ...
+
+
+#: Makes the adapter of a binding; quick, touches nothing outside. May raise HeadraceError for settings it cannot serve.
+AdapterFactory = Callable[[Binding], Trigger]
