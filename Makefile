@@ -34,7 +34,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP)          ## prints the table and writes .bench/latest.json
-	$(BIN)/python -m processor.ops.bench
+	$(BIN)/python -m processor.ops.bench $(if $(LIMITS),--limits $(LIMITS)) $(BENCH)
 
 kafka: $(STAMP)          ## a local Kafka for users and tests: make kafka [NODES=3]
 	$(BIN)/python deploy/kafka/broker.py run --nodes $(or $(NODES),1)

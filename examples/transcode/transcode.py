@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ class TranscodeFailed(Exception):
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """event: {"seconds": how long the work takes, default 60}."""
     seconds = float(event.get("seconds", 60))
+    print(f"process {os.getpid()}")
     command = [sys.executable, "-u", str(Path(__file__).parent / "encoder.py"), str(seconds)]
     encoder = subprocess.run(command, check=False)  # no time limit here: the function's own kills both
     if encoder.returncode != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,14 @@ NOT_SETTINGS = ("HEADRACE_CONFIG", "HEADRACE_TEST_")
 DEFAULT_FILE = Path("config/headrace.toml")
 _SECURITY = ("kafka", "security")
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+#: Texts that must look in a certain way, and what to write.
+_FORMS = (
+    (("history", "url"), re.compile(rf"{SQLITE}.+"), f"write {SQLITE}PATH (a fourth slash begins an absolute path)"),
+    (("gateway", "url"), re.compile(r"https?://[^/\s]+.*"), "write http://HOST:PORT"),
+    (("kafka", "topic_prefix"), re.compile(r"[a-zA-Z0-9._-]{1,100}"), "use letters, digits, dot, - and _"),
+    (("executor", "name"), re.compile(r"[a-zA-Z0-9._-]{1,64}"), "use letters, digits, dot, - and _, at most 64"),
+)
 
 #: A setting's place, from the top: ("kafka", "topic_prefix").
 Name = tuple[str, ...]
@@ -155,7 +164,8 @@ class _Loading:
         for name, given in self.given.items():
             if name[:2] != _SECURITY:
                 self._accept(name, given, values, origins)
-        self._check_history(values)
+        for name, form, remedy in _FORMS:
+            self._check_form(name, form, remedy, values)
         if self.mistakes:
             raise SettingsInvalid(self.mistakes)
         for name in self.known:
@@ -181,12 +191,13 @@ class _Loading:
                 origins[f"kafka.security.{setting}"] = given.origin
         return found
 
-    def _check_history(self, values: Mapping[Name, Any]) -> None:
-        url = values.get(("history", "url"), "")
-        if url and not (url.startswith(SQLITE) and len(url) > len(SQLITE)):
-            remedy = f"write {SQLITE}PATH (a fourth slash begins an absolute path)"
-            origin = self.given[("history", "url")].origin
-            self._refuse(origin, shown("history.url", url), "is no history database", remedy, name="history.url")
+    def _check_form(self, name: Name, form: re.Pattern[str], remedy: str, values: Mapping[Name, Any]) -> None:
+        value = values.get(name)
+        if value and not form.fullmatch(value):
+            dotted = ".".join(name)
+            self._refuse(
+                self.given[name].origin, shown(dotted, value), "has not the form it needs", remedy, name=dotted
+            )
 
     def _is_known(self, name: Name) -> bool:
         return (name in self.known and name != _SECURITY) or (name[:2] == _SECURITY and len(name) > 2)

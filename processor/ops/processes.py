@@ -21,6 +21,25 @@ class NotReady(HeadraceError):
     remedy = "Look at its output above."
 
 
+class CommandFailed(HeadraceError):
+    """A `headrace` command ended with an error."""
+
+
+def headrace(arguments: Sequence[str], environment: Mapping[str, str], timeout_sec: float = 60.0) -> str:
+    """Runs a command to its end and returns what it printed. Raises CommandFailed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "processor", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout_sec,
+        check=False,
+    )
+    if done.returncode:
+        raise CommandFailed(f"headrace {' '.join(arguments)}: exit {done.returncode}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
 class Role:
     """A `headrace` command as a process of its own, and the lines it prints."""
 
@@ -43,8 +62,12 @@ class Role:
     def pid(self) -> int:
         return self._process.pid
 
-    def wait_for(self, beginning: str, timeout_sec: float = 30.0) -> float:
-        """Blocks until a line begins so; returns the seconds since the process was started."""
+    @property
+    def age_sec(self) -> float:
+        return time.monotonic() - self._started_sec
+
+    def wait_for(self, beginning: str, timeout_sec: float = 30.0) -> str:
+        """Blocks until a line begins so, and returns it. Raises NotReady."""
         deadline = time.monotonic() + timeout_sec
         while True:
             try:
@@ -54,7 +77,7 @@ class Role:
             if line is None:
                 raise NotReady(f"{' '.join(self.arguments)}: ended with {self._process.wait()}")
             if line.startswith(beginning):
-                return time.monotonic() - self._started_sec
+                return line
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

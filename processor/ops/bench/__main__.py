@@ -1,0 +1,66 @@
+"""`make bench`: prints the table and adds it to .bench/latest.json. LIMITS=DIR runs the limit scripts beside it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from processor.ops.bench import latency, startup, throughput
+from processor.ops.bench.figures import Figure, keep, table
+from processor.ops.bench.site import broker, embedded, on_kafka
+
+PARTS = ("startup", "embedded", "kafka")
+FIVE_ROLES = ("recorder", "dispatcher", "executor", "gateway", "triggers")
+RESULTS = Path(".bench/latest.json")
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part only; may be given again")
+    parser.add_argument("--runs", type=int, default=20_000, help="runs of a throughput measurement")
+    parser.add_argument("--limits", type=Path, help="folder with ceiling.py and start_latency.py")
+    options = parser.parse_args(arguments)
+    figures: list[Figure] = []
+    for part in options.only or PARTS:
+        figures += _measure(part, options.runs, options.limits)
+    keep(figures, RESULTS)
+    print(table(figures))
+    return 0
+
+
+def _measure(part: str, runs: int, limits: Path | None) -> list[Figure]:
+    say(f"measuring {part} ...")
+    if part == "startup":
+        return startup.startup()
+    if part == "embedded":
+        return _embedded(runs)
+    return _kafka(runs, limits)
+
+
+def _embedded(runs: int) -> list[Figure]:
+    figures = throughput.embedded_throughput(runs)
+    with embedded() as site:
+        figures += latency.accept(site) + latency.first_line(site, None, None)
+        figures += latency.deploy(site) + latency.follow(site)
+    return figures
+
+
+def _kafka(runs: int, limits: Path | None) -> list[Figure]:
+    with broker() as brokers:
+        figures = throughput.kafka_throughput(brokers, runs, limits)
+        figures += throughput.kafka_throughput_recorded(brokers, runs)
+        with on_kafka(brokers, FIVE_ROLES) as site:
+            site.deploy()
+            figures += latency.accept(site) + latency.first_line(site, limits, brokers)
+            figures += latency.deploy(site) + latency.follow(site)
+    return figures
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
