@@ -43,8 +43,8 @@ def read_sales(source: Path) -> Any:
 
     types = {
         "sold_on": pa.date32(),
-        "shop": pa.dictionary(pa.int32(), pa.string()),
-        "product": pa.dictionary(pa.int32(), pa.string()),
+        "shop": pa.string(),
+        "product": pa.string(),
         "quantity": pa.int32(),
         "unit_price_eur": pa.float64(),
     }

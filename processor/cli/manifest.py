@@ -26,7 +26,8 @@ def make_watched_folders(manifest: Manifest, say: Callable[[str], None]) -> None
         for path in (Path(event["folder"]["path"]) for event in wanted.events if "folder" in event):
             if not path.exists():
                 path.mkdir(parents=True)
-                say(f"folder {path} created, watched for {wanted.name}")
+                shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+                say(f"folder {shown} created, watched for {wanted.name}")
 
 
 async def deploy_directly(site: Site, manifest: Manifest, say: Callable[[str], None]) -> None:

@@ -138,7 +138,7 @@ class ExecutorRole(ThreadedRole):
         from processor.executor.name_lock import NameLock
 
         wanted = site.settings.executor
-        folder = (site.settings.data_dir / "executor").absolute()
+        folder = (site.settings.state_dir / "executor").absolute()
         self._lock = NameLock(folder, wanted.name)
         service = _executor(site, folder / wanted.name, self._lock)
         super().__init__("executor", [service], f"{wanted.name} slots={wanted.slots}")
@@ -179,12 +179,14 @@ def _executor(site: Site, folder: Path, lock: Any) -> Service:
 
 
 def _dispatcher(site: Site) -> Role:
+    from processor.dispatcher.janitor import JanitorService
     from processor.dispatcher.service import DispatcherService
     from processor.recovery.service import RecoveryService
 
     dispatcher = DispatcherService(transport=site.transport, registry=site.registry, clock=site.clock)
     recovery = RecoveryService(transport=site.transport, clock=site.clock, name=site.settings.executor.name)
-    return ThreadedRole("dispatcher", [dispatcher, recovery])
+    janitor = JanitorService(transport=site.transport)
+    return ThreadedRole("dispatcher", [dispatcher, recovery, janitor])
 
 
 class GatewayRole(Role):
@@ -236,10 +238,9 @@ class TriggersRole(Role):
         self._host: Any = None
 
     async def start(self) -> str:
+        from processor.dispatcher.accept import Acceptor
         from triggers.folder import FolderSeen, FolderTriggers
         from triggers.host import TriggerHost
-
-        from processor.dispatcher.accept import Acceptor
 
         site, folder = self._site, self._site.settings.folder
         partitions = (await asyncio.to_thread(site.transport.admin().topics, _CALL_SEC))[INTAKE.name]
@@ -251,7 +252,7 @@ class TriggersRole(Role):
             clock=site.clock,
             intake_partitions=partitions,
         )
-        self._seen = FolderSeen(site.settings.data_dir / "triggers.db", site.clock)
+        self._seen = FolderSeen(site.settings.state_dir / "triggers.db", site.clock)
         folders = FolderTriggers(
             acceptor=acceptor,
             seen=self._seen,

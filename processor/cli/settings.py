@@ -52,7 +52,7 @@ class KafkaSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistorySettings:
-    url: str = setting("", "sqlite:///PATH of the history database; empty: history.db in data_dir")
+    url: str = setting("", "sqlite:///PATH of the history database; empty: history.db below data_dir")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,8 +103,16 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
 
     @property
+    def state_dir(self) -> Path:
+        """For what belongs to one installation, and would be wrong in another: offsets, accepted files, name locks."""
+        if self.transport == "embedded":
+            return self.data_dir
+        prefix = self.kafka.topic_prefix.strip(".")
+        return self.data_dir / (f"kafka-{prefix}" if prefix else "kafka")
+
+    @property
     def history_path(self) -> Path:
-        return Path(self.history.url.removeprefix(SQLITE)) if self.history.url else self.data_dir / "history.db"
+        return Path(self.history.url.removeprefix(SQLITE)) if self.history.url else self.state_dir / "history.db"
 
 
 #: A name of a setting that holds a secret: its value is never shown.

@@ -66,7 +66,7 @@ class RecorderService:
     def _record(self) -> None:
         """Read what is new, fold it, write it with its offsets in one transaction; again."""
         self._store.open_for_writing()
-        reader = self._transport.reader()
+        reader = self._transport.reader(patient=True)
         try:
             missed = self._begin(reader)
             self.reading.set()

@@ -195,8 +195,9 @@ class Consumer(ABC):
     """A member of a consumer group, used by one thread.
 
     The fence of `commit` is MEMBERSHIP, not ownership (DESIGN 5): a member that was evicted while it slept is
-    refused; a live member may commit any partition, owned or not; a consumer that has left may commit while its group
-    is empty. Whoever must not commit has to keep quiet by its own rules.
+    refused; a live member may commit any partition, owned or not; who never joined may commit while the group is empty,
+    and who has left may until its leave has reached the coordinator. Whoever must not commit has to keep quiet by its
+    own rules.
     """
 
     @abstractmethod
@@ -351,7 +352,10 @@ class Transport(ABC):
         """group: the logical name ("executor", "dispatcher"); the prefix is added inside."""
 
     @abstractmethod
-    def reader(self) -> Reader: ...
+    def reader(self, *, patient: bool = False) -> Reader:
+        """patient: for who reads along with nobody waiting; records may come some 50 ms late, and then many at once,
+        which spares the broker a request for each.
+        """
 
     @abstractmethod
     def appender(self) -> Appender: ...

@@ -14,9 +14,9 @@ HEAVY = ("pydantic", "uvicorn", "uvloop", "confluent_kafka", "aiokafka", "asynci
 
 
 def imported_by(*arguments: str) -> set[str]:
-    code = "import sys; from processor.cli.app import run; run(sys.argv[1:]); print(*sys.modules, sep='\\n', file=sys.stderr)"
+    code = "import sys; from processor.cli.app import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=30)
-    return set(done.stderr.splitlines())
+    return set(done.stderr.split())
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["invoke", "hello", "--gateway", "http://127.0.0.1:1"]])

@@ -203,7 +203,7 @@ def test_deploy_sends_each_function_with_absolute_paths_and_every_quantity(
     gateway: Gateway, headrace: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("functions.yaml").write_text(
-        "version: 1\nfunctions:\n  a: {handler: 'm:f', memory: 512M, rate: 100/m}\n"
+        "version: 1\nfunctions:\n  a: {handler: 'm:f', memory: 500M, rate: 100/m}\n"
         "  b: {handler: 'm:f', memory: 1Gi, timeout: 2m, events: [folder: {path: in}]}\n"
     )
     answer = {"version": "v", "revision": 1, "notes": ["a note"]}
@@ -213,7 +213,7 @@ def test_deploy_sends_each_function_with_absolute_paths_and_every_quantity(
     assert capsys.readouterr().out == "".join(f"{name} ... version v, revision 1\n  a note\n" for name in "ab")
     first, second = (json.loads(body) for _, _, body in gateway.asked)
     here = str(Path.cwd())
-    assert (first["code"], first["memory"], first["rate"]) == (here, "512000k", "6000/h")
+    assert (first["code"], first["memory"], first["rate"]) == (here, "500000k", "6000/h")
     assert (second["memory"], second["timeout"]) == ("1048576Ki", 120.0)
     assert second["events"][0]["folder"]["path"] == f"{here}/in"
 

@@ -47,7 +47,7 @@ class MemoryLog:
         self.failures = 0
         self.readers = 0
 
-    def reader(self) -> Reader:
+    def reader(self, *, patient: bool = False) -> Reader:
         self.readers += 1
         return MemoryReader(self)
 

@@ -169,7 +169,15 @@ def test_the_command_line_finds_the_gateway_where_it_listens(environ: dict[str, 
 
 def test_the_history_is_in_the_data_folder_unless_a_url_says_otherwise() -> None:
     assert loaded({"HEADRACE_DATA_DIR": "d"}).settings.history_path == Path("d/history.db")
+    assert loaded({"HEADRACE_DATA_DIR": "d", "HEADRACE_TRANSPORT": "kafka"}).settings.history_path == Path(
+        "d/kafka/history.db"
+    )
     assert loaded({"HEADRACE_HISTORY__URL": "sqlite:////x/h.db"}).settings.history_path == Path("/x/h.db")
+
+
+def test_two_installations_with_one_data_folder_keep_their_state_apart() -> None:
+    environments = [{"HEADRACE_TRANSPORT": "kafka", "HEADRACE_KAFKA__TOPIC_PREFIX": each} for each in ("", "a.", "b.")]
+    assert len({loaded(each).settings.state_dir for each in [{}, *environments]}) == 4
 
 
 def test_the_example_file_is_valid_and_names_every_setting() -> None:

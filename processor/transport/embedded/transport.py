@@ -65,7 +65,7 @@ class EmbeddedTransport(Transport):
     def consumer(self, group: str, listener: RebalanceListener) -> Consumer:
         return EmbeddedConsumer(self._store, self._coordinator, self._offsets, group, listener)
 
-    def reader(self) -> Reader:
+    def reader(self, *, patient: bool = False) -> Reader:
         return EmbeddedReader(self._store)
 
     def appender(self) -> Appender:

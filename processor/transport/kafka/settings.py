@@ -26,6 +26,7 @@ class For(Enum):
     MEMBER = "consumer"
     CLASSIC = "consumer, classic protocol"
     READER = "reader"
+    PATIENT = "patient reader"
 
 
 class Setting(NamedTuple):
@@ -70,6 +71,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(For.MEMBER, "max.poll.interval.ms", 60_000, "a hung member gives its partitions up in a minute"),
     Setting(For.CLASSIC, "partition.assignment.strategy", "cooperative-sticky", "what does not move is not revoked"),
     Setting(For.READER, "enable.partition.eof", True, "positions pass the holes of compaction at the end of a log"),
+    Setting(For.PATIENT, "fetch.min.bytes", 65_536, "or fetch.wait.max.ms: else one fetch for each append of anybody"),
 )
 
 

@@ -79,10 +79,11 @@ class KafkaTransport(Transport):
         settings = self._settings(*kinds) | protocol.settings | {"group.id": self._names.on_broker(group)}
         return KafkaConsumer(settings, self._names, listener, SystemClock())
 
-    def reader(self) -> KafkaReader:
+    def reader(self, *, patient: bool = False) -> KafkaReader:
         # The client insists on a group id; nothing is ever committed under this one.
         dummy = {"group.id": self._names.on_broker(f"reader-{uuid.uuid4().hex}")}
-        return KafkaReader(self._settings(For.FETCHING, For.READER) | dummy, self._names, SystemClock())
+        kinds = [For.FETCHING, For.READER, *([For.PATIENT] if patient else [])]
+        return KafkaReader(self._settings(*kinds) | dummy, self._names, SystemClock())
 
     def appender(self) -> KafkaAppender:
         settings = self._asyncio | {
