@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
+import shutil
 import signal
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,16 +12,15 @@ from pathlib import Path
 import orjson
 import pytest
 
-from processor.core.clock import SystemClock
-from processor.core.ledger import Ended, decode
+from processor.core.ledger import Ended
 from processor.core.run import Status
-from processor.core.topics import RUNS
 from processor.ops.processes import Role, headrace
 from processor.transport.kafka import KafkaTransport
-from processor.transport.replay import read_to_end
+from tests.acceptance.callers import Caller, starts, verdicts
 
 ROLES = ("recorder", "dispatcher", "executor", "gateway", "triggers")
 FUNCTIONS = Path(__file__).parent.parent / "functions"
+THUMBNAIL = Path(__file__).parent.parent.parent / "examples" / "thumbnail"
 PER_SEC = 40
 READY_SEC = 40.0
 VERDICTS_SEC = 60.0
@@ -36,6 +33,13 @@ functions:
     code: {code}
     concurrency: 8
     env: {{JOURNAL: "{journal}"}}
+  thumbnail:
+    handler: thumbnail:handler
+    code: {thumbnail}
+    timeout: 1m
+    env: {{SIZE: "256"}}
+    events:
+      - folder: {{path: {uploads}, pattern: "*.jpg", event_format: data}}
 """
 
 
@@ -45,6 +49,8 @@ class Site:
     def __init__(self, bootstrap: str, prefix: str, folder: Path) -> None:
         self.folder = folder
         self.journal = folder / "journal"
+        self.uploads = folder / "uploads"
+        self.uploads.mkdir()
         self.bootstrap, self.prefix = bootstrap, prefix
         self.environment = {
             "HEADRACE_TRANSPORT": "kafka",
@@ -77,67 +83,8 @@ class Site:
             role.stop()
 
     def verdicts(self) -> dict[str, list[Ended]]:
-        """Of every delivery in log order, straight from the ledger topic."""
-        clock = SystemClock()
-        found: dict[str, list[Ended]] = {}
         with KafkaTransport(bootstrap_servers=self.bootstrap, topic_prefix=self.prefix) as transport:
-            reader = transport.reader()
-            try:
-                for record in read_to_end(reader, reader.partitions(RUNS.name, 10), clock, timeout_sec=30):
-                    entry = decode(record.value)
-                    if isinstance(entry, Ended):
-                        found.setdefault(entry.request_id, []).append(entry)
-            finally:
-                reader.close()
-        return found
-
-
-class Caller(threading.Thread):
-    """Sends events with their own keys until told to stop; repeats what was not acknowledged under the same key, which
-    is what the 503 asks for. Keeps the list of acknowledgements: evidence that the product did not write.
-    """
-
-    def __init__(self, site: Site) -> None:
-        super().__init__(daemon=True)
-        self._site = site
-        self._done = threading.Event()
-        self.acknowledged: dict[str, str] = {}
-        self.refused = 0
-
-    def run(self) -> None:
-        number = 0
-        while not self._done.is_set():
-            self._send(f"event {number}")
-            number += 1
-            time.sleep(1 / PER_SEC)
-
-    def stop(self) -> None:
-        self._done.set()
-        self.join(60)
-
-    def _send(self, key: str) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            run = self._try(key)
-            if run is not None:
-                self.acknowledged[key] = run
-                return
-            self.refused += 1
-            time.sleep(0.2)
-        raise AssertionError(f"{key!r} was never acknowledged")
-
-    def _try(self, key: str) -> str | None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._site.port, timeout=15)
-        try:
-            body = orjson.dumps({"sec": 0.02})
-            connection.request("POST", "/v1/functions/work/invocations", body, {"Idempotency-Key": key})
-            response = connection.getresponse()
-            answer = response.read()
-            return str(orjson.loads(answer)["request_id"]) if response.status == 202 else None
-        except (OSError, http.client.HTTPException):
-            return None
-        finally:
-            connection.close()
+            return verdicts(transport)
 
 
 @pytest.fixture
@@ -149,27 +96,25 @@ def site(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[Si
         for name in ROLES:
             made.start(name)
         manifest = tmp_path / "functions.yaml"
-        manifest.write_text(MANIFEST.format(code=FUNCTIONS, journal=made.journal))
+        names = {"code": FUNCTIONS, "journal": made.journal, "thumbnail": THUMBNAIL, "uploads": made.uploads}
+        manifest.write_text(MANIFEST.format(**names))
         made.command("deploy", "--functions", str(manifest))
         yield made
 
 
-def starts(journal: Path) -> Counter[str]:
-    return Counter(line.split(" ")[0] for line in journal.read_text().splitlines() if line.endswith(" start"))
-
-
 @pytest.mark.timeout(300)
 def test_every_acknowledged_event_gets_one_verdict_though_each_role_is_killed_under_load(site: Site) -> None:
-    caller = Caller(site)
+    caller = Caller(lambda: site.port, "work", per_sec=PER_SEC, data={"sec": 0.02})
     caller.start()
     for name in ROLES:
         time.sleep(2)  # load before and between the kills is the test, not a wait for something
+        shutil.copy(THUMBNAIL / "photo.jpg", site.uploads / f"before {name}.jpg")
         site.kill(name)
+        shutil.copy(THUMBNAIL / "photo.jpg", site.uploads / f"without {name}.jpg")
         site.start(name)
     time.sleep(2)
-    caller.stop()
-    acknowledged = set(caller.acknowledged.values())
-    assert len(acknowledged) == len(caller.acknowledged) > PER_SEC
+    acknowledged = caller.stop()
+    assert len(acknowledged) > PER_SEC
 
     deadline = time.monotonic() + VERDICTS_SEC
     while missing := acknowledged - site.verdicts().keys():
@@ -178,15 +123,33 @@ def test_every_acknowledged_event_gets_one_verdict_though_each_role_is_killed_un
         )
         time.sleep(1)
 
-    verdicts = site.verdicts()
+    ended = site.verdicts()
     started = starts(site.journal)
     assert max(started.values()) == 1, "a handler ran twice"
-    assert acknowledged <= verdicts.keys()
+    assert acknowledged <= ended.keys()
     for run in acknowledged:
-        first = verdicts[run][0]
-        assert {each.delivery for each in verdicts[run]} == {first.delivery}, "one delivery each"
+        first = ended[run][0]
+        assert {each.delivery for each in ended[run]} == {first.delivery}, "one delivery each"
         assert (first.status is Status.FINISHED) <= (run in started), "finished means that it ran"
-    finished = sum(verdicts[run][0].status is Status.FINISHED for run in acknowledged)
+    finished = sum(ended[run][0].status is Status.FINISHED for run in acknowledged)
     assert finished >= 0.5 * len(acknowledged)
-    history = orjson.loads(site.command("runs", "ls", "-o", "json"))
-    assert history
+    check_thumbnails(site)
+
+
+def check_thumbnails(site: Site) -> None:
+    """Every photo, also those dropped while the trigger host was down, has one run; a run that a killed executor held
+    ended as lost, and every other one left its thumbnail.
+    """
+    photos = sorted(each.name for each in site.uploads.iterdir())
+    deadline = time.monotonic() + VERDICTS_SEC
+    while True:
+        listed = orjson.loads(site.command("runs", "ls", "--function", "thumbnail", "-o", "json"))
+        runs = {each["subject"]: each for each in listed["runs"] if each["ended_at"]}
+        if runs.keys() >= set(photos):
+            break
+        assert time.monotonic() < deadline, f"no verdict for {sorted(set(photos) - runs.keys())}"
+        time.sleep(1)
+    assert len(listed["runs"]) == len(photos)
+    finished = [name for name in photos if runs[name]["status"] == "FINISHED"]
+    assert len(finished) >= len(photos) - 2
+    assert all((site.folder / "thumbnails" / name).stat().st_size for name in finished)
