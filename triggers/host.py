@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from processor.core.clock import Clock
+from processor.core.errors import HeadraceError
 from processor.core.function import Function
 from processor.registry.registry import Registry
 from triggers.abstract import AdapterFactory, Binding, Health, Trigger, TriggerState
@@ -72,7 +73,10 @@ class TriggerHost:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(FOLLOW_SEC)
-            self._registry.refresh()
+            try:
+                self._registry.refresh()
+            except HeadraceError as error:  # the log is away: what is known goes on
+                log.warning("functions are not followed: %s", error, extra={"action": "functions_retry"})
             await self._reconcile()
 
     async def _reconcile(self) -> None:

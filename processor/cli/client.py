@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -88,15 +88,14 @@ class Client:
         query = f"?wait={wait_sec}" if wait_sec else ""
         return self._ask("GET", f"/v1/runs/{quote(request_id, safe='')}{query}", limit_sec=CALL_SEC + wait_sec)
 
-    def wait(self, request_id: str, limit_sec: float | None = None) -> dict[str, Any]:
-        """Blocks until the run has ended, or limit_sec are over; returns it as it is then."""
-        left = limit_sec
+    def wait(self, request_id: str, show: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+        """Blocks until the run has ended, and returns it. show: called with it every second meanwhile."""
         while True:
-            step = MAX_WAIT_SEC if left is None else max(min(MAX_WAIT_SEC, int(left)), 1)
-            run = self.run(request_id, wait_sec=step)
-            left = None if left is None else left - step
-            if run["ended_at"] is not None or (left is not None and left <= 0):
+            run = self.run(request_id, wait_sec=1 if show else MAX_WAIT_SEC)
+            if run["ended_at"] is not None:
                 return run
+            if show:
+                show(run)
 
     def lines(self, request_id: str, after: int = 0) -> Iterator[dict[str, Any]]:
         """The log lines so far."""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from processor.cli.layers import Loaded
 from processor.cli.options import COMMON, Common, settings_of
@@ -15,6 +17,7 @@ def dev(
     data: Path | None = None,
     port: int | None = None,
     open: bool = False,
+    reload: bool = True,
     common: Common = COMMON,
 ) -> int:
     """Everything in one process, with a log of its own instead of Kafka: for trying and developing.
@@ -32,6 +35,8 @@ def dev(
         Port of the HTTP API; default: 8787.
     open
         Open the API's address in the browser.
+    reload
+        Deploy again what changes in the manifest or in the functions' code.
     """
     loaded = settings_of(
         common,
@@ -40,13 +45,14 @@ def dev(
         data_dir=("--data", data),
         gateway__port=("--port", port),
     )
-    return run_everything(loaded, word="dev", banner=True, open_browser=open)
+    return run_everything(loaded, word="dev", banner=True, open_browser=open, reload=reload)
 
 
-def run_everything(loaded: Loaded, *, word: str, banner: bool, open_browser: bool = False) -> int:
-    """Blocks until it was asked to stop. Raises HeadraceError."""
+def run_everything(loaded: Loaded, *, word: str, banner: bool, open_browser: bool = False, reload: bool = False) -> int:
+    """Blocks until it was asked to stop. reload: deploy again what changes on disk. Raises HeadraceError."""
     from processor.cli.logging_setup import set_up_logging
     from processor.cli.manifest import deploy_directly, make_watched_folders, manifest_if_any
+    from processor.cli.reload import Reloader
     from processor.cli.roles import ROLES, Site
     from processor.cli.supervisor import run_on_loop, run_roles
 
@@ -64,12 +70,15 @@ def run_everything(loaded: Loaded, *, word: str, banner: bool, open_browser: boo
         if manifest is not None:
             await deploy_directly(site, manifest, say)
 
+    def beside(site: Site) -> Coroutine[Any, Any, None] | None:
+        return Reloader(site, manifest, say).run() if reload and manifest is not None else None
+
     def said(line: str) -> None:
         say(line)
         if open_browser and line.startswith("ready gateway "):
             _open_browser(line.rpartition(" ")[2])
 
-    run_on_loop(run_roles(settings, tuple(ROLES), said, prepare=prepare, at_last=f"ready {word}"))
+    run_on_loop(run_roles(settings, tuple(ROLES), said, prepare=prepare, beside=beside, at_last=f"ready {word}"))
     return 0
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,13 +50,17 @@ def invoke(
     if idempotency_key is not None:
         headers["idempotency-key"] = idempotency_key
     request_id = client.invoke(name, body, headers)
-    if not (wait or follow):
-        print_json({"request_id": request_id}) if asking.as_json else print(request_id)
-        return Exit.OK
-    if not asking.as_json:
+    if wait or follow:
+        return _await_end(client, request_id, follow=follow, as_json=asking.as_json)
+    print_json({"request_id": request_id}) if asking.as_json else print(request_id)
+    return Exit.OK
+
+
+def _await_end(client: Client, request_id: str, *, follow: bool, as_json: bool) -> int:
+    if not as_json:
         print(request_id, flush=True)
-    run = follow_run(client, request_id, quiet=asking.as_json) if follow else client.wait(request_id)
-    print_json(run) if asking.as_json else print_verdict(run)
+    run = follow_run(client, request_id, quiet=as_json) if follow else wait_for(client, request_id)
+    print_json(run) if as_json else print_verdict(run)
     return Exit.OK if run["status"] == "FINISHED" else Exit.FAILED
 
 
@@ -89,6 +94,22 @@ def follow_run(client: Client, request_id: str, *, quiet: bool = False) -> dict[
         if not quiet:
             print(data["text"], flush=True)
     raise CommandFailed(f"the lines of {request_id} ended without a verdict")
+
+
+def wait_for(client: Client, request_id: str) -> dict[str, Any]:
+    """In a terminal it says every second how it stands."""
+    if not sys.stderr.isatty():
+        return client.wait(request_id)
+    begun = time.monotonic()
+
+    def show(run: dict[str, Any]) -> None:
+        reason = f" ({run['wait_reason']})" if run["wait_reason"] else ""
+        print(f"\r{run['status']}{reason} {time.monotonic() - begun:.0f} s", end=" ", file=sys.stderr, flush=True)
+
+    try:
+        return client.wait(request_id, show)
+    finally:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def print_verdict(run: dict[str, Any]) -> None:

@@ -30,10 +30,18 @@ def make_watched_folders(manifest: Manifest, say: Callable[[str], None]) -> None
                 say(f"folder {shown} created, watched for {wanted.name}")
 
 
-async def deploy_directly(site: Site, manifest: Manifest, say: Callable[[str], None]) -> None:
-    """Without a gateway, for the process that has everything in it. Raises RegistryError, CodeRefused."""
+async def deploy_directly(
+    site: Site, manifest: Manifest, say: Callable[[str], None], *, only_changed: bool = False
+) -> None:
+    """Without a gateway, for the process that has everything in it. only_changed: say nothing of the others.
+
+    Raises RegistryError, CodeRefused.
+    """
     for wanted in manifest.functions.values():
+        before = site.registry.view.get(wanted.name)
         function = await asyncio.to_thread(site.registry.deploy, wanted, site.code, actor="headrace dev")
+        if only_changed and function == before:
+            continue
         say(f"function {function.name} {function.current.version} {function.current.handler}")
         for note in notes(function):
             say(note)

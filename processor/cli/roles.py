@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from processor.cli.connect import await_broker, check_topics, make_transport
 from processor.cli.settings import Settings
@@ -18,6 +18,10 @@ from processor.recorder.sqlite import SqliteHistoryStore
 from processor.registry.code_store import CodeStore
 from processor.registry.registry import Registry
 from processor.transport.abstract import Transport
+
+if TYPE_CHECKING:
+    from processor.executor.name_lock import NameLock
+    from triggers.host import TriggerHost
 
 _CALL_SEC = 30.0
 #: One wait for a service that is stopping; a cancelled stop must not leave a thread waiting for a day.
@@ -148,7 +152,7 @@ class ExecutorRole(ThreadedRole):
         self._lock.release()
 
 
-def _executor(site: Site, folder: Path, lock: Any) -> Service:
+def _executor(site: Site, folder: Path, lock: NameLock) -> Service:
     from processor.executor.incarnation import ExecutorSettings
     from processor.executor.options import PoolOptions
     from processor.executor.pool import InstancePool
@@ -235,7 +239,7 @@ class TriggersRole(Role):
     def __init__(self, site: Site) -> None:
         self._site = site
         self._stopping = False
-        self._host: Any = None
+        self._host: TriggerHost | None = None
 
     async def start(self) -> str:
         from processor.dispatcher.accept import Acceptor
@@ -262,7 +266,7 @@ class TriggersRole(Role):
         )
         self._host = TriggerHost(registry=site.registry, adapters={"folder": folders.make}, clock=site.clock)
         await self._host.start()
-        return str(self._host.summary())
+        return self._host.summary()
 
     async def stop(self) -> None:
         self._stopping = True

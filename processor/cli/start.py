@@ -12,6 +12,17 @@ from processor.cli.options import COMMON, Common, settings_of
 RoleName = Literal["gateway", "triggers", "dispatcher", "executor", "recorder"]
 
 
+class SingleProcess(CommandFailed):
+    """The embedded transport serves a single process."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            f"the embedded transport serves a single process, so it cannot run {role} as one of several",
+            remedy="Set HEADRACE_TRANSPORT=kafka, or run everything in one process: headrace serve --embedded.",
+            code=Exit.USAGE,
+        )
+
+
 def start(
     role: Annotated[RoleName, Parameter(show_choices=True)],
     /,
@@ -47,11 +58,7 @@ def start(
         executor__name=("--name", name),
     )
     if loaded.settings.transport == "embedded":
-        raise CommandFailed(
-            f"the embedded transport serves a single process, so it cannot run {role} as one of several",
-            remedy="Set HEADRACE_TRANSPORT=kafka, or run everything in one process: headrace serve --embedded.",
-            code=Exit.USAGE,
-        )
+        raise SingleProcess(role)
     from processor.cli.logging_setup import set_up_logging
     from processor.cli.supervisor import run_on_loop, run_roles
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from processor.cli.errors import CommandFailed
@@ -16,6 +16,8 @@ from processor.cli.settings import Settings
 T = TypeVar("T")
 
 _WATCH_SEC = 0.5
+#: A stop that takes longer is explained.
+_PATIENCE_SEC = 2.0
 #: After the second signal; executors write the verdicts of what they kill.
 _KILL_LIMIT_SEC = 15.0
 
@@ -47,6 +49,8 @@ class Signals:
 
 #: After the site is open and before the first role starts: `dev` deploys the manifest here.
 Prepare = Callable[[Site], Awaitable[None]]
+#: What runs beside the roles, until they are stopped.
+Beside = Callable[[Site], Coroutine[Any, Any, None] | None]
 
 
 async def run_roles(
@@ -55,6 +59,7 @@ async def run_roles(
     say: Callable[[str], None],
     *,
     prepare: Prepare | None = None,
+    beside: Beside | None = None,
     at_last: str = "",
 ) -> None:
     """Returns when everything has stopped. at_last: said once all are ready.
@@ -78,10 +83,23 @@ async def run_roles(
             say(f"ready {name} {about}".rstrip())
         if at_last and not signals.stop.is_set():
             say(at_last)
-        await _watch(started, signals)
+        async with _running(beside(site) if beside is not None else None):
+            await _watch(started, signals)
     finally:
         await _stop(started, signals, say)
         await asyncio.to_thread(site.close)
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    task = asyncio.create_task(work) if work is not None else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 async def _watch(roles: Sequence[Role], signals: Signals) -> None:
@@ -96,13 +114,16 @@ async def _watch(roles: Sequence[Role], signals: Signals) -> None:
 async def _stop(roles: Sequence[Role], signals: Signals, say: Callable[[str], None]) -> None:
     for role in reversed(roles):
         say(f"stopping {role.name}")
-        await _stop_one(role, roles, signals)
+        await _stop_one(role, roles, signals, say)
 
 
-async def _stop_one(role: Role, roles: Sequence[Role], signals: Signals) -> None:
+async def _stop_one(role: Role, roles: Sequence[Role], signals: Signals, say: Callable[[str], None]) -> None:
     stopping = asyncio.create_task(role.stop())
     now = asyncio.create_task(signals.now.wait())
-    await asyncio.wait({stopping, now}, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({stopping, now}, timeout=_PATIENCE_SEC, return_when=asyncio.FIRST_COMPLETED)
+    if not done:
+        say(f"{role.name} finishes what it has; Ctrl-C or SIGTERM once more stops it now")
+        await asyncio.wait({stopping, now}, return_when=asyncio.FIRST_COMPLETED)
     if not stopping.done():
         for each in roles:
             each.kill()

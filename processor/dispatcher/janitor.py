@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Mapping
 
-from processor.core.errors import HeadraceError
+from processor.core.loop import LoopService
 from processor.core.topics import INTAKE, QUEUE_PREFIX
 from processor.transport.abstract import Committed, TopicPartition, Transport
-
-log = logging.getLogger(__name__)
 
 DISPATCHERS = "dispatcher"
 EXECUTORS = "executor"
@@ -47,31 +43,13 @@ def _below(committed: Mapping[TopicPartition, Committed | None], kept: int) -> d
     return {each: at.offset - kept for each, at in committed.items() if at is not None and at.offset > kept}
 
 
-class JanitorService:
+class JanitorService(LoopService):
     """Sweeps now and then, beside a dispatcher. Any number may do it at once."""
 
-    def __init__(self, *, transport: Transport, every_sec: float = SWEEP_EVERY_SEC) -> None:
+    def __init__(self, *, transport: Transport) -> None:
+        super().__init__("janitor")
         self._transport = transport
-        self._every_sec = every_sec
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    def join(self, timeout_sec: float) -> bool:
-        self._thread.join(timeout_sec)
-        return not self._thread.is_alive()
-
-    def kill(self) -> None:
-        self._stopping.set()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._every_sec):
-            try:
-                sweep(self._transport)
-            except HeadraceError as error:
-                log.warning("the sweep is tried again: %s", error, extra={"action": "janitor_retry"})
+    def serve(self) -> None:
+        while not self.stopping.wait(SWEEP_EVERY_SEC):
+            sweep(self._transport)

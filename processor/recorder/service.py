@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 
 from processor.core.clock import Clock
+from processor.core.loop import LoopService
 from processor.core.topics import LOGS, RUNS
 from processor.recorder.batch import decode_batch
 from processor.recorder.store import HistoryStore
@@ -15,62 +16,34 @@ log = logging.getLogger(__name__)
 #: One transaction takes at most this many records, or what came within this time after the first.
 BATCH_RECORDS = 2_000
 BATCH_SEC = 0.05
-#: After a failure (broker away, disk full): nothing is lost by waiting, the topics keep everything for days.
-RETRY_SEC = 1.0
 EXPIRE_EVERY_SEC = 600.0
 _CALL_LIMIT_SEC = 10.0
 
 
-class RecorderService:
-    """Projects the ledger and the logs into the history. Never gives up: after any failure it waits a second, opens
-    everything anew and goes on from the offsets that the history itself has.
+class RecorderService(LoopService):
+    """Projects the ledger and the logs into the history. Never gives up: after any failure (broker away, disk full) it
+    opens everything anew and goes on from the offsets that the history itself has; the topics keep it all for days.
     """
 
     def __init__(self, *, transport: Transport, store: HistoryStore, clock: Clock) -> None:
+        super().__init__("recorder")
         self._transport = transport
         self._store = store
         self._clock = clock
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._next_expiry_sec = 0.0
         #: Set once the topics are being read; cleared while something is wrong. Readable from any thread.
         self.reading = threading.Event()
         #: Records applied since the start, for metrics.
         self.applied = 0
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Asks. What has been read is written first."""
-        self._stop.set()
-
-    def join(self, timeout_sec: float) -> bool:
-        """True when the thread has ended."""
-        self._thread.join(timeout_sec)
-        return not self._thread.is_alive()
-
-    def kill(self) -> None:
-        """The same as stop: a transaction is either there or not, so there is nothing to hurry."""
-        self._stop.set()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._record()
-            except Exception as error:  # whatever it is, a recorder that has died silently would be worse
-                self.reading.clear()
-                log.error("recorder waits: %s", error, exc_info=error, extra={"action": "recorder_retry"})
-                self._stop.wait(RETRY_SEC)
-
-    def _record(self) -> None:
+    def serve(self) -> None:
         """Read what is new, fold it, write it with its offsets in one transaction; again."""
         self._store.open_for_writing()
         reader = self._transport.reader(patient=True)
         try:
             missed = self._begin(reader)
             self.reading.set()
-            while not self._stop.is_set():
+            while not self.stopping.is_set():
                 records = self._gather(reader)
                 if records:
                     batch = decode_batch(records)
@@ -79,6 +52,7 @@ class RecorderService:
                     self.applied += len(records)
                 self._expire()
         finally:
+            self.reading.clear()
             reader.close()
 
     def _begin(self, reader: Reader) -> int:
@@ -103,7 +77,7 @@ class RecorderService:
         deadline_sec = self._clock.boottime() + BATCH_SEC
         while records and len(records) < BATCH_RECORDS:
             left_sec = deadline_sec - self._clock.boottime()
-            if left_sec <= 0 or self._stop.is_set():
+            if left_sec <= 0 or self.stopping.is_set():
                 break
             records += reader.poll(BATCH_RECORDS - len(records), left_sec)
         return records

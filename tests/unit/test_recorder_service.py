@@ -115,7 +115,7 @@ class Told(SqliteHistoryStore):
 
 @pytest.fixture(autouse=True)
 def _no_pause_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "RETRY_SEC", 0.01)
+    monkeypatch.setattr(service.RecorderService, "back_off_sec", 0.01)
 
 
 class Recording:

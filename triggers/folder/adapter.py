@@ -103,7 +103,7 @@ class FolderTrigger(Trigger):
 
     async def _watch(self) -> None:
         """One life of the inotify watches. Raises FolderGone, WatchLimit, SeenUnavailable; returns to begin anew."""
-        with FolderWatch(self._folder) as watch:
+        async with FolderWatch(self._folder) as watch:
             self._rescan_at_sec = 0.0
             listening = asyncio.create_task(self._listen(watch), name=f"inotify {self._folder}")
             try:
@@ -128,12 +128,12 @@ class FolderTrigger(Trigger):
                 return
             if told.change is Change.GONE:
                 raise FolderGone(self._folder, "it was removed, renamed or unmounted")
-            self._take(told, watch)
+            await self._take(told, watch)
 
-    def _take(self, told: Told, watch: FolderWatch) -> None:
+    async def _take(self, told: Told, watch: FolderWatch) -> None:
         if told.change is Change.FOLDER:
-            watch.add_tree(told.key)
-            for key, status in files_below(self._folder, told.key):
+            await asyncio.to_thread(watch.add_tree, told.key)
+            for key, status in await asyncio.to_thread(list, files_below(self._folder, told.key)):
                 self._hear(key, status)
         else:
             self._hear(told.key, None)

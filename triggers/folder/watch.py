@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import Iterator
@@ -61,14 +62,21 @@ class Told:
 
 
 class FolderWatch:
-    """Used on one event loop. Raises FolderGone and WatchLimit when it is entered or grows."""
+    """Used on one event loop; `add_tree` blocks, as it reads folders, and not while `next` is awaited.
+
+    Raises FolderGone and WatchLimit when it is entered or grows.
+    """
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._inotify: Inotify | None = None
         self._place = (0, 0)
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._open)
+        return self
+
+    def _open(self) -> None:
         try:
             self._place = _place_of(self._folder)
             self._inotify = Inotify(cache_size=_READ_EVENTS)
@@ -79,9 +87,8 @@ class FolderWatch:
         except BaseException:
             self._inotify.close()
             raise
-        return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._inotify is not None  # entered
