@@ -113,7 +113,7 @@ class RunEnded(NamedTuple):
             cold_start=self.cold_start,
             started_at_ms=self.started_at_ms,
             ended_at_ms=ended_at_ms,
-            duration_ms=self.duration_ms,
+            duration_ms=round(self.duration_ms, 3),
             memory_mb=self.memory_mb,
             log_lines=self.log_lines,
         )
