@@ -260,6 +260,8 @@ def _new_cluster_id() -> str:
 
 def run(*, nodes: int, port: int, data_dir: Path) -> int:
     """In the foreground until SIGINT or SIGTERM, or until no node is left."""
+    # Both explicitly: whoever was started in the background by a shell has SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     kafka = LocalKafka(data_dir=data_dir, nodes=nodes, port=port)
     try:

@@ -67,7 +67,10 @@ class Readers:
         try:
             connection = self._take()
             _limit(connection, READ_LIMIT_SEC)
+            # One transaction for all statements of a read: without it a table of lines may be gone by its turn.
+            connection.execute("BEGIN")
             yield connection
+            connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection is not None:
                 connection.close()  # the next reader opens the file anew: this one may have been replaced or damaged
@@ -75,6 +78,8 @@ class Readers:
             raise HistoryUnavailable(f"the history database could not be read: {error}") from error
         finally:
             if connection is not None:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 self._give_back(connection)
 
     def close(self) -> None:
