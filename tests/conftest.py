@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -19,12 +19,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("kafka")
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    first = next((item for item in session.items if item.get_closest_marker("kafka")), None)
-    if first is not None:
+_BROKER_STARTED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before the time limit is read
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """The first test of this process with a broker pays for its start. Which one that is, is known only now."""
+    if item.get_closest_marker("kafka") and not item.config.stash.get(_BROKER_STARTED, False):
         from tests.broker import FIRST_TEST_LIMIT_SEC  # as below
 
-        first.add_marker(pytest.mark.timeout(FIRST_TEST_LIMIT_SEC))
+        item.config.stash[_BROKER_STARTED] = True
+        item.add_marker(pytest.mark.timeout(FIRST_TEST_LIMIT_SEC), append=False)
+    return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from processor.cli.settings import Settings
 from processor.core.topics import TOPICS
 from processor.transport.abstract import Transport, TransportUnavailable, UnknownTopic
 
-_ASK_SEC = 3.0
+#: The client goes on connecting meanwhile; nobody should look at a silent role for longer.
+_ASK_SEC = 1.0
 _SAY_EVERY_SEC = 10.0
 _PAUSE_SEC = 0.5
 

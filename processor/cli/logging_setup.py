@@ -8,8 +8,9 @@ from processor.cli.settings import LogSettings
 
 #: What a record may carry beside its text; always in this order.
 FIELDS = ("action", "request_id", "function", "partition", "offset")
-#: Clients that log every lost connection; what matters comes as an exception of the transport.
-_QUIET = ("aiokafka", "kafka", "uvicorn", "asyncio")
+#: aiokafka logs each of its tries to reconnect as an error, 130 a second while a broker is away; what matters comes as
+#: an exception of the transport.
+_QUIET = {"aiokafka": logging.CRITICAL, "uvicorn": logging.ERROR, "asyncio": logging.ERROR}
 
 
 class TextFormat(logging.Formatter):
@@ -46,5 +47,5 @@ def set_up_logging(settings: LogSettings, level: str = "") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormat() if settings.format == "json" else TextFormat())
     logging.basicConfig(level=level or settings.level, handlers=[handler])
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name, level_of_it in _QUIET.items():
+        logging.getLogger(name).setLevel(level_of_it)

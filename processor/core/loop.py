@@ -4,6 +4,8 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 
+from processor.core.errors import HeadraceError
+
 log = logging.getLogger(__name__)
 
 
@@ -49,5 +51,6 @@ class LoopService(ABC):
             try:
                 self.serve()
             except Exception as error:
-                log.error("%s begins anew: %s", self._name, error, exc_info=error, extra={"action": "loop_failed"})
+                stack = None if isinstance(error, HeadraceError) else error  # those say by themselves what is wrong
+                log.error("%s begins anew: %s", self._name, error, exc_info=stack, extra={"action": "loop_failed"})
                 self.stopping.wait(self.back_off_sec)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from processor.core.codec import Malformed, decode_kafka
+from processor.core.errors import HeadraceError
 from processor.core.event import FORMAT_ATTRIBUTE, FUNCTION_ATTRIBUTE, TRIGGER_ATTRIBUTE, Event
-from processor.core.function import Function
+from processor.core.function import NAME, Function
 from processor.core.ledger import Accepted, Ended, Position
 from processor.core.request_id import request_id
 from processor.core.run import RunError, StatusCode
@@ -47,12 +48,16 @@ def route(record: Record, find: Callable[[str], Function | None]) -> Routed | Re
     name = event.function
     if not name:
         return Rejected(reason=f"the event names no function: set the extension attribute {FUNCTION_ATTRIBUTE!r}")
+    if not NAME.fullmatch(name):
+        return Rejected(reason=f"the event names no function: {name[:100]!r} cannot be the name of one")
     function = find(name)
     accepted = _accepted(record, event, name, function)
     if function is None:
-        return _refuse(accepted, f"no function is named {name!r}: deploy it, then send the event again")
+        return _refuse(accepted, f"no function is named {name!r}: deploy it, then send the event again", _NO_FUNCTION)
     if len(record.value or b"") > MAX_MESSAGE_BYTES - RECORD_HEADROOM_BYTES:
-        return _refuse(accepted, "the event is too large for its queue: send the address of the payload instead")
+        return _refuse(
+            accepted, "the event is too large for its queue: send the address of the payload instead", _NOT_QUEUED
+        )
     return Routed(
         function=function,
         accepted=accepted,
@@ -60,6 +65,11 @@ def route(record: Record, find: Callable[[str], Function | None]) -> Routed | Re
         event_format=event.extensions.get(FORMAT_ATTRIBUTE, FOREIGN_FORMAT),
         structured=_is_structured(record),
     )
+
+
+def unroutable(routed: Routed, error: HeadraceError) -> Rejected:
+    """Its queue, or the ledger, does not take it."""
+    return _refuse(routed.accepted, f"the event cannot be queued: {error}", _NOT_QUEUED)
 
 
 def position_of(record: Record) -> Position:
@@ -80,13 +90,18 @@ def _accepted(record: Record, event: Event, name: str, function: Function | None
     )
 
 
-def _refuse(accepted: Accepted, reason: str) -> Rejected:
+#: Status code and error type of what never reaches a queue.
+_NO_FUNCTION = (StatusCode.FUNCTION_NOT_FOUND, "FunctionNotFound")
+_NOT_QUEUED = (StatusCode.INSTANCE_LOST, "EventNotQueued")
+
+
+def _refuse(accepted: Accepted, reason: str, why: tuple[StatusCode, str]) -> Rejected:
     verdict = Ended(
         request_id=accepted.request_id,
         function=accepted.function,
         delivery=None,
-        status_code=StatusCode.FUNCTION_NOT_FOUND,
-        error=RunError(type="FunctionNotFound", message=reason),
+        status_code=why[0],
+        error=RunError(type=why[1], message=reason),
         ended_at_ms=accepted.accepted_at_ms,
     )
     return Rejected(reason=reason, accepted=accepted, verdict=verdict)

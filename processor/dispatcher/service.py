@@ -6,10 +6,11 @@ import threading
 from collections.abc import Collection, Mapping
 
 from processor.core.clock import Clock
-from processor.core.errors import HeadraceError
+from processor.core.codec import Unencodable
 from processor.core.function import Function
+from processor.core.loop import LoopService
 from processor.core.topics import INTAKE, RUNS
-from processor.dispatcher.routing import Routed, route
+from processor.dispatcher.routing import Routed, route, unroutable
 from processor.dispatcher.session import DispatchSession
 from processor.registry.registry import Registry
 from processor.transport.abstract import (
@@ -18,6 +19,7 @@ from processor.transport.abstract import (
     Consumer,
     RebalanceListener,
     Record,
+    RecordTooLarge,
     TopicPartition,
     Transport,
     TransportError,
@@ -40,50 +42,29 @@ COMMIT_EVERY_SEC = 0.2
 BACK_OFF_SEC = 1.0
 
 
-class DispatcherService:
+class DispatcherService(LoopService):
     """Reads intake in order, appends `accepted` and the event to its queue, then moves the intake offset.
 
     Stateless: killed anywhere, it or another one goes on from the committed offset and repeats some appends.
     """
 
     def __init__(self, *, transport: Transport, registry: Registry, clock: Clock, name: str = "dispatcher") -> None:
+        super().__init__(name)
         self._transport = transport
         self._registry = registry
         self._clock = clock
-        self._stopping = threading.Event()
         self._killed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Returns at once; the thread joins the group."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Asks: the batch in hand is finished and its offset committed."""
-        self._stopping.set()
-
-    def join(self, timeout_sec: float) -> bool:
-        self._thread.join(timeout_sec)
-        return not self._thread.is_alive()
 
     def kill(self) -> None:
         """Now: nothing more is written, nothing is committed."""
         self._killed.set()
-        self._stopping.set()
+        self.stop()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._serve()
-            except HeadraceError as error:
-                log.warning("dispatcher starts over: %s", error, extra={"action": "dispatcher_restart"})
-                self._stopping.wait(BACK_OFF_SEC)
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
         """One membership in the group; ends when asked to stop, or with the error that ended it."""
         lane = _Lane(self._transport)
         try:
-            while not self._stopping.is_set():
+            while not self.stopping.is_set():
                 records = lane.consumer.poll(BATCH_RECORDS, POLL_SEC)
                 if records and not self._killed.is_set():
                     self._dispatch(lane, records)
@@ -97,19 +78,25 @@ class DispatcherService:
         self._registry.refresh()
         try:
             for record in records:
-                routed = route(record, self._find)
-                if isinstance(routed, Routed):
-                    lane.session.send(record, routed)
-                else:
-                    log.warning("rejected: %s", routed.reason, extra={"action": "reject", "offset": record.offset})
-                    lane.session.reject(record, routed)
+                self._pass_on(lane.session, record)
             lane.session.flush(FLUSH_SEC)
         except AppendFailed as error:
             log.warning("dispatch is repeated: %s", error, extra={"action": "dispatch_repeat"})
             lane.rewind()
-            self._stopping.wait(BACK_OFF_SEC)
+            self.stopping.wait(BACK_OFF_SEC)
         else:
             lane.advance(records)
+
+    def _pass_on(self, session: DispatchSession, record: Record) -> None:
+        """What no topic takes would be refused again and again: that is an outcome too."""
+        routed = route(record, self._find)
+        if isinstance(routed, Routed):
+            try:
+                return session.send(record, routed)
+            except (RecordTooLarge, Unencodable) as error:
+                routed = unroutable(routed, error)
+        log.warning("rejected: %s", routed.reason, extra={"action": "reject", "offset": record.offset})
+        return session.reject(record, routed)
 
     def _commit_if_due(self, lane: _Lane) -> None:
         if self._clock.boottime() - lane.committed_at_sec >= COMMIT_EVERY_SEC:
@@ -133,8 +120,8 @@ class _Lane(RebalanceListener):
         admin = transport.admin()
         self._intake_id = base64.b64encode(admin.topic_id(INTAKE.name, CALL_SEC)).decode()
         self._run_partitions = admin.topics(CALL_SEC)[RUNS.name]
-        self.session = self._new_session()
         self.consumer: Consumer = transport.consumer(GROUP, self)
+        self.session = self._new_session()
         self.consumer.subscribe([INTAKE.name])
         #: Next offset per owned partition; everything below is in its queue.
         self._done: dict[TopicPartition, int] = {}
@@ -180,7 +167,9 @@ class _Lane(RebalanceListener):
         return starts
 
     def on_revoke(self, partitions: Collection[TopicPartition]) -> None:
-        self.commit()
+        """Commits nothing: inside a rebalance no commit is answered, so that one would hold up all partitions for its
+        whole time limit. The next owner repeats what was appended since the last one.
+        """
         self.on_lost(partitions)
 
     def on_lost(self, partitions: Collection[TopicPartition]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from processor.core.claims import STAMP_HEADER, Order, Stamp
@@ -8,7 +9,13 @@ from processor.core.ledger import Accepted, Ended, encode
 from processor.core.request_id import partition_of
 from processor.core.topics import REJECTED, RUNS
 from processor.dispatcher.routing import Rejected, Routed
-from processor.transport.abstract import Headers, Producer, Record
+from processor.transport.abstract import Headers, Producer, Record, RecordTooLarge
+
+log = logging.getLogger(__name__)
+
+#: What is kept of a record that is too large to be rejected whole, and of a reason.
+KEPT_BYTES = 65_536
+KEPT_REASON_CHARS = 2_000
 
 _STRUCTURED = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
@@ -55,15 +62,25 @@ class DispatchSession:
 
     def reject(self, record: Record, rejected: Rejected) -> None:
         """The bytes as they came, and where from; then, when the run can be named, its verdict."""
-        headers = (
-            ("reason", rejected.reason.encode()),
+        why = (
+            ("reason", rejected.reason[:KEPT_REASON_CHARS].encode()),
             ("origin", f"{record.topic}/{record.partition}/{record.offset}".encode()),
-            *record.headers,
         )
-        self._producer.append(REJECTED.name, record.value, key=record.key, headers=headers)
-        if rejected.accepted and rejected.verdict:
-            self._append_run(rejected.accepted)
-            self._append_run(rejected.verdict)
+        try:
+            self._producer.append(REJECTED.name, record.value, key=record.key, headers=(*why, *record.headers))
+        except RecordTooLarge:
+            # With the reason beside it, it weighs more than it did on intake: refused for ever if not cut.
+            start = (record.value or b"")[:KEPT_BYTES]
+            self._producer.append(REJECTED.name, start, headers=(*why, ("truncated", b"true")))
+        for entry in (rejected.accepted, rejected.verdict):
+            if entry is not None:
+                self._append_if_it_fits(entry)
+
+    def _append_if_it_fits(self, entry: Accepted | Ended) -> None:
+        try:
+            self._append_run(entry)
+        except RecordTooLarge:
+            log.warning("no ledger record: it is too large", extra={"action": "reject", "request_id": entry.request_id})
 
     def flush(self, timeout_sec: float) -> None:
         """Raises AppendFailed: then this session is over."""

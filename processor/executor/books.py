@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from processor.core.clock import Clock
-from processor.transport.abstract import AppendFailed, BufferFull, Producer, Transport
+from processor.transport.abstract import AppendFailed, BufferFull, Producer, RecordTooLarge, Transport
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,8 @@ class Entry(NamedTuple):
     value: bytes | None
     key: bytes
     partition: int
+    #: Written once this one is durable.
+    afterwards: Entry | None = None
 
 
 class Books:
@@ -38,9 +40,11 @@ class Books:
         self._unconfirmed: list[Entry] = []
         #: How many of them the present session has been given.
         self._appended = 0
-        #: Written once all of the above is confirmed.
-        self._afterwards: list[Entry] = []
         self._retry_at_sec = 0.0
+        #: False from a failure until the next good flush: what is only begun now would pile up here.
+        self.writable = True
+        #: Entries that no topic takes, whatever is done.
+        self.dropped = 0
 
     def write(
         self, topic: str, value: bytes | None, *, key: bytes, partition: int, afterwards: Entry | None = None
@@ -50,13 +54,11 @@ class Books:
         Not sent at once: a client woken for each record sends requests of one record, at ten times the cost.
         afterwards: an entry that may only be written once this one is durable (a verdict before its tombstone).
         """
-        self._unconfirmed.append(Entry(topic, value, key, partition))
-        if afterwards is not None:
-            self._afterwards.append(afterwards)
+        self._unconfirmed.append(Entry(topic, value, key, partition, afterwards))
 
     @property
     def empty(self) -> bool:
-        return not self._unconfirmed and not self._afterwards
+        return not self._unconfirmed
 
     def flush(self, timeout_sec: float) -> bool:
         """True: every entry written so far is on the log. False: not known; they will be repeated.
@@ -84,8 +86,9 @@ class Books:
             self._producer.close()
 
     def _confirmed(self) -> None:
-        self._unconfirmed, self._afterwards = self._afterwards, []
+        self._unconfirmed = [each.afterwards for each in self._unconfirmed if each.afterwards is not None]
         self._appended = 0
+        self.writable = True
         if self._when_confirmed is not None:
             self._when_confirmed()
 
@@ -97,8 +100,18 @@ class Books:
                 self._appended += 1
         except BufferFull:
             return  # the next flush makes room and goes on from here
+        except RecordTooLarge as error:
+            self._drop(error)
         except AppendFailed as error:
             self._give_up(error)
+
+    def _drop(self, error: RecordTooLarge) -> None:
+        """It would be refused for ever, and all the others with it. What was to follow it goes too: an intent without
+        its verdict stays open, and recovery will close it.
+        """
+        entry = self._unconfirmed.pop(self._appended)
+        self.dropped += 1
+        log.error("a record of %s is dropped: %s", entry.topic, error, extra={"action": "record_dropped"})
 
     def _session_ready(self) -> bool:
         if self._producer is None:
@@ -113,4 +126,5 @@ class Books:
             self._producer.close()
         self._producer = None
         self._appended = 0
+        self.writable = False
         self._retry_at_sec = self._clock.boottime() + RETRY_AFTER_SEC

@@ -27,8 +27,14 @@ from processor.transport.replay import read_to_end
 log = logging.getLogger(__name__)
 
 GROUP = "executor"
-CALL_SEC = 5.0
+#: Nobody pets the guard while one of these calls waits, so all of them that can follow each other without a pause have
+#: to end well within its limit (10 s), also with a broker that hangs.
+COMMIT_SEC = 5.0
 FLUSH_SEC = 2.0
+READ_BACK_SEC = 2.0
+#: All questions about an assignment together.
+TAKE_OVER_SEC = 4.0
+OPENED_SEC = 3.0
 POLL_RECORDS = 1_000
 #: One batch is one flush and one commit; more records in it would only add latency to the first of them.
 BATCH_RECORDS = 512
@@ -100,7 +106,11 @@ class Claims(RebalanceListener):
         if wanted and (wanted != self._topics or not self._member):
             self._topics = wanted
             self._member = True
-            self._consumer.subscribe(sorted(wanted))
+            try:
+                self._consumer.subscribe(sorted(wanted))
+            except TransportError as error:
+                log.warning("joining the group failed: %s", error, extra={"action": "executor_join"})
+                self.broken = True
 
     @property
     def member(self) -> bool:
@@ -131,8 +141,11 @@ class Claims(RebalanceListener):
             owned = self._owned.get(TopicPartition(record.topic, record.partition))
             if owned is not None:
                 owned.offer(record)
-        self._open_new()
-        self._pause_and_resume()
+        if self.must_rejoin:
+            self._consumer.pause(self._consumer.assignment())
+        else:
+            self._open_new()
+            self._pause_and_resume()
         return len(records)
 
     @property
@@ -158,29 +171,32 @@ class Claims(RebalanceListener):
     def claim(self, shares: Mapping[str, int]) -> list[Taken]:
         """Claims up to shares[function] records of each function: intents, one flush, one fenced commit.
 
-        Returns what is certainly ours. Blocks for the flush and the commit. When either is unknown it returns less,
+        Returns what is certainly ours. Blocks for the flush and the commit. When the latter is unknown it returns less,
         and `settle` has to be called until `settled`.
         """
-        plans = self._plan(shares)
-        if not plans:
+        if self.must_rejoin or not self._books.writable:
             return []
         self._batch += 1
-        for plan in plans:
+        plans = [(plan, tag) for plan in self._plan(shares) if (tag := self._tag(plan)) is not None]
+        if not plans:
+            return []
+        for plan, _ in plans:
             self._write_intents(plan)
         if not self._books.flush(FLUSH_SEC):
+            for plan, _ in plans:
+                self._drop_intents(plan)
             return []
-        tags = {plan.partition: self._tag(plan) for plan in plans}
-        offsets = {plan.partition: Committed(plan.next_offset, tags[plan.partition]) for plan in plans}
-        outcomes = self._consumer.commit(offsets, CALL_SEC)
+        offsets = {plan.partition: Committed(plan.next_offset, tag) for plan, tag in plans}
+        outcomes = self._consumer.commit(offsets, COMMIT_SEC)
         ours: list[Taken] = []
-        for plan in plans:
-            ours += self._conclude(plan, tags[plan.partition], outcomes.get(plan.partition, Outcome.UNKNOWN))
+        for plan, tag in plans:
+            ours += self._conclude(plan, tag, outcomes.get(plan.partition, Outcome.UNKNOWN))
         return ours
 
     def settle(self) -> list[Taken]:
         """Reads an unknown batch back, partition by partition. Returns what turned out to be ours."""
         try:
-            found = self._consumer.committed(list(self._unsettled), CALL_SEC)
+            found = self._consumer.committed(list(self._unsettled), READ_BACK_SEC)
         except TransportError as error:
             log.warning("an unknown commit cannot be read back yet: %s", error, extra={"action": "settle_retry"})
             return []
@@ -208,16 +224,23 @@ class Claims(RebalanceListener):
                 plans.append(plan)
         return plans
 
-    def _tag(self, plan: Plan) -> str:
-        return CommitTag(executor=self._executor, batch=self._batch, vector=plan.vector).encode()
+    def _tag(self, plan: Plan) -> str | None:
+        """None stops the partition: it is said, and the others are not held up."""
+        try:
+            return CommitTag(executor=self._executor, batch=self._batch, vector=plan.vector).encode()
+        except HeadraceError as error:
+            self._stop(plan.partition, error)
+            del self._owned[plan.partition]
+            return None
 
     def _conclude(self, plan: Plan, written: str, outcome: Outcome) -> list[Taken]:
         if outcome is Outcome.YES:
             return self._take(plan)
         if outcome is Outcome.NO:
+            # The records stay here: in a cooperative rebalance a refused commit can be followed by nothing at all, and
+            # if the partition is somebody else's by now, the next poll says so and drops them.
             self.counts.refused += len(plan.taken)
             self._drop_intents(plan)
-            self._owned.pop(plan.partition, None)
             return []
         self.counts.unknown += 1
         self._unsettled[plan.partition] = (plan, written)
@@ -268,13 +291,15 @@ class Claims(RebalanceListener):
         except TransportError as error:
             log.warning("an assignment is given back: %s", error, extra={"action": "assign_retry"})
             self.must_rejoin = True
-            return {}
+            # Any place will do, nothing of it is used; left out, the transport would ask for one once more.
+            return dict.fromkeys(partitions, 0)
 
     def _take_over(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        committed = self._consumer.committed(partitions, CALL_SEC)
-        bounds = self._consumer.bounds(partitions, CALL_SEC)
+        deadline_sec = self._clock.boottime() + TAKE_OVER_SEC
+        committed = self._consumer.committed(partitions, TAKE_OVER_SEC)
+        bounds = self._consumer.bounds(partitions, self._left(deadline_sec))
         since_ms = self._clock.unix_ms() - self._policy.span_ms
-        spans = self._consumer.offsets_at(partitions, since_ms, CALL_SEC)
+        spans = self._consumer.offsets_at(partitions, since_ms, self._left(deadline_sec))
         starts: dict[TopicPartition, int] = {}
         for partition in partitions:
             known = self._known(partition, committed[partition])
@@ -295,6 +320,9 @@ class Claims(RebalanceListener):
                     policy=self._policy,
                 )
         return starts
+
+    def _left(self, deadline_sec: float) -> float:
+        return max(deadline_sec - self._clock.boottime(), 0.1)
 
     def on_revoke(self, partitions: Collection[TopicPartition]) -> None:
         for partition in partitions:
@@ -336,7 +364,7 @@ class Claims(RebalanceListener):
             del self._owned[each.partition]
             new.remove(each)
         first = Committed(0, CommitTag(executor=self._executor, batch=0, vector=Vector()).encode())
-        outcomes = self._consumer.commit({each.partition: first for each in new}, CALL_SEC)
+        outcomes = self._consumer.commit({each.partition: first for each in new}, COMMIT_SEC)
         for each in new:
             each.opened = outcomes.get(each.partition) is Outcome.YES
             if each.opened:
@@ -354,7 +382,7 @@ class Claims(RebalanceListener):
     def _opened_before(self) -> set[bytes]:
         reader = self._transport.reader()
         try:
-            records = read_to_end(reader, [TopicPartition(QUEUES.name, 0)], self._clock, timeout_sec=CALL_SEC)
+            records = read_to_end(reader, [TopicPartition(QUEUES.name, 0)], self._clock, timeout_sec=OPENED_SEC)
             return {record.key for record in records if record.key is not None and record.value is not None}
         finally:
             reader.close()

@@ -7,6 +7,9 @@ from processor.core.function import FunctionVersion
 from processor.executor.abstract import FunctionCode
 from processor.registry.registry import Registry
 
+#: The executor's loop waits for it, and its guard for the loop: several such calls have to fit into 10 s.
+CATCH_UP_SEC = 2.0
+
 
 class CodeStore(Protocol):
     def path(self, digest: str) -> Path | None:
@@ -16,7 +19,7 @@ class CodeStore(Protocol):
 class CodeFinder:
     """From (function, version) of a queue record to what an instance needs; remembers what it found."""
 
-    def __init__(self, registry: Registry, store: CodeStore, *, catch_up_sec: float = 10.0) -> None:
+    def __init__(self, registry: Registry, store: CodeStore, *, catch_up_sec: float = CATCH_UP_SEC) -> None:
         self._registry = registry
         self._store = store
         self._catch_up_sec = catch_up_sec
@@ -24,7 +27,7 @@ class CodeFinder:
 
     def find(self, name: str, version: str) -> FunctionCode | None:
         """Blocks to read `functions` to its end when the version is not known yet. None: it does not exist, or its
-        code is not on this host.
+        code is not on this host. Raises TransportUnavailable: it cannot be told yet.
         """
         known = self._found.get((name, version))
         if known is None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -11,7 +12,7 @@ from processor.core.ledger import Ended
 from processor.core.lifesigns import ISOLATION_LIMIT_SEC
 from processor.core.run import RunError, StatusCode
 from processor.core.topics import INFLIGHT, LOGS, MAX_EVENT_BYTES, RUNS
-from processor.executor.abstract import LogLines, Pool, RunEnded, RunInput
+from processor.executor.abstract import LogLines, Pool, RunEnded, RunInput, RunStarted
 from processor.executor.books import Books
 from processor.executor.claims import BATCH_RECORDS, ClaimCounts, Claims, delivery_of
 from processor.executor.codes import CodeFinder
@@ -41,8 +42,9 @@ QUIET_AFTER_SEC = 0.1
 PASS_REPEATS_SEC = 0.1
 #: New functions are noticed at least this often.
 REGISTRY_EVERY_SEC = 0.1
-#: A verdict's error text and traceback are cut to this.
+#: A verdict's error text and traceback are cut to this, and the name of its type to that.
 MAX_ERROR_CHARS = 200_000
+MAX_TYPE_CHARS = 1_000
 #: How long the last processes get to go away; the guard sees to what is left.
 POOL_SEC = 10.0
 #: How long a stopped executor tries to write its last verdicts.
@@ -98,15 +100,20 @@ class Incarnation:
             inflight_partitions=partitions[INFLIGHT.name],
         )
         self._logs = LogShip(transport, clock, partitions[LOGS.name])
-        self._claims = Claims(
-            transport=transport,
-            books=self._books,
-            clock=clock,
-            executor=executor,
-            function_of=self._function_of,
-            inflight_partitions=partitions[INFLIGHT.name],
-            policy=settings.window,
-        )
+        try:
+            self._claims = Claims(
+                transport=transport,
+                books=self._books,
+                clock=clock,
+                executor=executor,
+                function_of=self._function_of,
+                inflight_partitions=partitions[INFLIGHT.name],
+                policy=settings.window,
+            )
+        except BaseException:
+            self._logs.close(0.0)
+            self._books.close()
+            raise
         self._load = Load(slots=settings.slots)
         self._turns = Turns()
         #: Claimed and written down, not yet given to the pool.
@@ -147,14 +154,21 @@ class Incarnation:
             while not self._finished():
                 self._keep_alive()
                 self._follow_registry()
+                self._pet()
                 self._consume()
+                self._pet()
                 self._claim()
+                self._pet()
                 self._hand_over()
                 self._collect()
                 self._confirm()
             self._depart()
         finally:
             self._close()
+
+    def _pet(self) -> None:
+        """Between calls that a hanging broker lets wait: together they would last longer than the guard does."""
+        self._pool.wait(0.0)
 
     def _consume(self) -> None:
         """Waits where the next thing is expected: at the log while a slot is free, else at the instances."""
@@ -173,9 +187,10 @@ class Incarnation:
     def _poll_log(self, wait_sec: float) -> None:
         try:
             self._claims.poll(wait_sec)
-        except TransportError as error:
-            # This membership is beyond repair; what runs is not, so it runs on while a successor claims.
-            log.warning("executor claims no more: %s", error, extra={"action": "executor_retired"})
+        except Exception as error:
+            # Whatever it is, this membership is beyond repair; what runs is not: it runs on while a successor claims.
+            unexpected = None if isinstance(error, TransportError) else error
+            log.warning("executor claims no more: %s", error, exc_info=unexpected, extra={"action": "executor_retired"})
             self._claims.broken = True
 
     def _claim(self) -> None:
@@ -202,14 +217,17 @@ class Incarnation:
             self._held_to_verdicts("the executor was declared dead before this run began")
             self._pool.kill_all(StatusCode.INSTANCE_LOST, "the executor was declared dead")
             return
-        while may and self._held:
-            self._give(self._held.popleft())
+        while may and self._held and self._give(self._held[0]):
+            self._held.popleft()
+            may = self._life.may_hand_over()
 
     def _collect(self) -> None:
         for happened in self._pool.poll():
             self._spoke_at_sec = self._clock.boottime()
             if isinstance(happened, LogLines):
                 self._logs.ship(happened.request_id, happened.function, happened.delivery, happened.lines)
+            elif isinstance(happened, RunStarted):
+                self._load.of(happened.function).running[happened.delivery] = self._spoke_at_sec
             elif isinstance(happened, RunEnded):
                 self._end(happened)
         self._logs.poll()
@@ -235,8 +253,13 @@ class Incarnation:
         if now_sec < self._registry_at_sec:
             return
         self._registry_at_sec = now_sec + REGISTRY_EVERY_SEC
-        self._registry.refresh()
-        if self._claims.must_rejoin:
+        self._load.look(now_sec)
+        try:
+            self._registry.refresh()
+        except TransportError as error:
+            log.warning("functions cannot be read: %s", error, extra={"action": "registry_retry"})
+            self._registry_at_sec = now_sec + REJOIN_SEC  # the view that we have goes on to hold
+        if self._claims.must_rejoin and self._claims.settled:
             self._claims.leave()
             self._rejoin_at_sec = now_sec + REJOIN_SEC
         wanted = not (self._stopping.is_set() or self.retired or self._isolated or self._full_for_long(now_sec))
@@ -265,12 +288,17 @@ class Incarnation:
             self._runbook.started(taken)
         return claimed
 
-    def _give(self, taken: Taken) -> None:
-        code = self._codes.find(taken.stamp.function, taken.stamp.version)
+    def _give(self, taken: Taken) -> bool:
+        """False: it cannot be told yet what to run; it stays held."""
+        try:
+            code = self._codes.find(taken.stamp.function, taken.stamp.version)
+        except TransportError as error:
+            log.warning("a claimed run has to wait: %s", error, extra={"action": "code_retry"})
+            return False
         if code is None:
             missing = f"version {taken.stamp.version} of function {taken.stamp.function!r} is not on this host"
             self._refuse(taken, StatusCode.FUNCTION_NOT_FOUND, RunError(type="FunctionNotFound", message=missing))
-            return
+            return True
         self._pool.start_run(
             code,
             RunInput(
@@ -281,11 +309,12 @@ class Incarnation:
             ),
             concurrency=max(self._limits(taken.stamp.function).concurrency, 1),
         )
+        return True
 
     def _end(self, ended: RunEnded) -> None:
         """The run's verdict, and what it tells about the next ones of its function."""
-        self._load.of(ended.function).ended(ended.duration_ms / 1000)
-        self._logs.forget(ended.request_id)
+        self._load.of(ended.function).ended(ended.delivery, ended.duration_ms / 1000)
+        self._logs.finish(ended.request_id, ended.function, ended.delivery, ended.log_lines)
         self._runbook.ended(_bounded(ended.record(self.executor, self._clock.unix_ms())))
 
     def _refuse(self, taken: Taken, code: StatusCode, error: RunError) -> None:
@@ -312,7 +341,9 @@ class Incarnation:
             self._held_to_verdicts("the executor was stopped before this run began")
             self._pool.kill_all(StatusCode.INSTANCE_LOST, "the executor was told to stop now")
         ending = self._stopping.is_set() or self.retired
-        return ending and not self._held and not self._load.open and self._claims.settled
+        # Told to stop now it waits for no broker: what cannot be read back is left to recovery.
+        settled = self._claims.settled or self._stop_now.is_set()
+        return ending and settled and not self._held and not self._load.open
 
     def _drained_for_too_long(self) -> bool:
         if not self._stopping.is_set():
@@ -327,20 +358,31 @@ class Incarnation:
             self._refuse(self._held.popleft(), StatusCode.INSTANCE_LOST, error)
 
     def _depart(self) -> None:
-        """Everything is written before we say good-bye; with a claim undecided we leave the rest to recovery."""
+        """Everything is on the log before we say good-bye: who has departed is recovered by nobody. With a claim
+        undecided we leave the rest to recovery.
+        """
         self._claims.leave()
         deadline_sec = self._clock.boottime() + DEPART_SEC
-        if not self._claims.undecided and not self._life.declared_dead:
+        written = self._write_all(deadline_sec)
+        decided = self._claims.settled and not self._claims.undecided
+        if written and decided and not self._life.declared_dead:
             self._life.depart()
+            self._write_all(deadline_sec)
+
+    def _write_all(self, deadline_sec: float) -> bool:
         while not self._books.empty and self._clock.boottime() < deadline_sec:
-            self._books.flush(FLUSH_SEC)
+            if not self._books.flush(FLUSH_SEC):
+                self._pool.wait(QUIET_SEC)
+        return self._books.empty
 
     def _close(self) -> None:
-        self._claims.close()
-        self._pool.stop()
-        self._pool.join(POOL_SEC)
-        self._logs.close(FLUSH_SEC)
-        self._books.close()
+        """The processes of the pool first: whatever goes wrong with the others, nothing of ours runs on."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._books.close)
+            stack.callback(self._logs.close, FLUSH_SEC)
+            stack.callback(self._claims.close)
+            self._pool.stop()
+            self._pool.join(POOL_SEC)
 
 
 def _bounded(record: Ended) -> Ended:
@@ -349,8 +391,9 @@ def _bounded(record: Ended) -> Ended:
         message = f"the result has {len(record.result):,} bytes; the limit is {MAX_EVENT_BYTES:,}"
         too_large = RunError(type="Function.ResponseSizeTooLarge", message=message)
         return replace(record, result=None, status_code=StatusCode.HANDLER_RAISED, error=too_large)
-    if record.error is not None and len(record.error.message) + len(record.error.stack) > MAX_ERROR_CHARS:
-        error = record.error
-        half = MAX_ERROR_CHARS // 2
-        return replace(record, error=replace(error, message=error.message[:half], stack=error.stack[-half:]))
-    return record
+    error = record.error
+    if error is None or len(error.type) + len(error.message) + len(error.stack) <= MAX_TYPE_CHARS:
+        return record
+    half = MAX_ERROR_CHARS // 2
+    cut = RunError(type=error.type[:MAX_TYPE_CHARS], message=error.message[:half], stack=error.stack[-half:])
+    return replace(record, error=cut)

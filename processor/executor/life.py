@@ -13,7 +13,8 @@ from processor.transport.replay import read_to_end
 log = logging.getLogger(__name__)
 
 ROLE = "executor"
-READ_SEC = 5.0
+#: The executor's loop waits for it, and its guard for the loop.
+READ_SEC = 3.0
 
 
 class Life:

@@ -22,9 +22,20 @@ class FunctionLoad:
     open: int = 0
     mean_sec: float = UNKNOWN_MEAN_SEC
     measured: bool = False
+    #: Since when its runs are going on, by delivery.
+    running: dict[str, float] = field(default_factory=dict)
+    #: How many of them have taken long already, whatever the mean says: the mean knows only what has ended.
+    overlong: int = 0
 
-    def ended(self, duration_sec: float) -> None:
+    @property
+    def long(self) -> int:
+        """Open runs that are not expected to end soon."""
+        return self.open if self.mean_sec > LONG_SEC else self.overlong
+
+    def ended(self, delivery: str, duration_sec: float) -> None:
         self.open -= 1
+        if self.running.pop(delivery, None) is not None and duration_sec > LONG_SEC:
+            self.overlong = max(self.overlong - 1, 0)
         sample = max(duration_sec, MIN_MEAN_SEC)
         self.mean_sec = sample if not self.measured else self.mean_sec + _NEWEST * (sample - self.mean_sec)
         self.measured = True
@@ -51,6 +62,11 @@ class Load:
     def open(self) -> int:
         return sum(each.open for each in self.functions.values())
 
+    def look(self, now_sec: float) -> None:
+        """Which runs have become long since the last look."""
+        for each in self.functions.values():
+            each.overlong = sum(now_sec - since_sec > LONG_SEC for since_sec in each.running.values())
+
     def mean_sec(self, function: str) -> float:
         return self.of(function).mean_sec
 
@@ -65,7 +81,7 @@ class Load:
         width = min(limits.concurrency, self.slots - self._long_runs(function))
         if width <= 0:
             return 0
-        ahead = int(limits.claim_ahead_sec * width / load.mean_sec) if load.measured else 0
+        ahead = int(limits.claim_ahead_sec * max(width - load.overlong, 0) / load.mean_sec) if load.measured else 0
         if load.open >= width and load.open > (width + ahead) // 2:
             # Topping up one by one would pay a flush and a commit for each.
             return 0
@@ -78,7 +94,7 @@ class Load:
 
     def _long_runs(self, but: str) -> int:
         """Slots that others hold for longer than a claim-ahead lasts."""
-        return sum(each.open for name, each in self.functions.items() if name != but and each.mean_sec > LONG_SEC)
+        return sum(each.long for name, each in self.functions.items() if name != but)
 
 
 def share_of(concurrency: int, partitions: int, owned: int) -> int:

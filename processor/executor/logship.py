@@ -37,17 +37,24 @@ class LogShip:
         lost = self._lost.pop(request_id, 0)
         told = [*lines]
         if lost:
-            first = lines[0]
-            told.insert(0, (first[0] - lost, "platform", None, first[3], f"[{lost} lines were lost here]"))
+            told.insert(0, (lines[0][0] - lost, "platform", None, lines[0][3], f"[{lost} lines were lost here]"))
+        if not self._send(request_id, function, delivery, told):
+            self._lost[request_id] = lost + len(lines)
+
+    def finish(self, request_id: str, function: str, delivery: str, last_seq: int) -> None:
+        """The run has ended with this many lines: what was lost of the last ones is told by a line of its own."""
+        if lost := self._lost.pop(request_id, 0):
+            marker = (last_seq - lost + 1, "platform", None, self._clock.unix_ms(), f"[{lost} lines were lost here]")
+            self._send(request_id, function, delivery, [marker])
+
+    def _send(self, request_id: str, function: str, delivery: str, told: list[Line]) -> bool:
         document = {"request_id": request_id, "function": function, "delivery": delivery, "lines": told}
         try:
             self._append(request_id, orjson.dumps(document))
         except (BufferFull, AppendFailed, RecordTooLarge) as error:
             log.warning("lines lost: %s", error, extra={"action": "lines_lost", "request_id": request_id})
-            self._lost[request_id] = lost + len(lines)
-
-    def forget(self, request_id: str) -> None:
-        self._lost.pop(request_id, None)
+            return False
+        return True
 
     def poll(self) -> None:
         """Lets the session report. A failed one is replaced; what it had not delivered is lost, uncounted at worst for

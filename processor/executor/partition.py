@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from processor.core.claims import STAMP_HEADER, Stamp, Vector
 from processor.core.errors import Undecodable
+from processor.core.request_id import is_request_id
 from processor.executor.dedup import Window, WindowPolicy
 from processor.transport.abstract import Record, TopicPartition
 
@@ -157,6 +158,8 @@ class QueuePartition:
 
 def stamp_of(record: Record) -> Stamp | None:
     """None: not written by a dispatcher; such a record is passed over and counted."""
+    if not is_request_id((record.key or b"").decode("ascii", "replace")):
+        return None
     for name, value in record.headers:
         if name == STAMP_HEADER:
             try:

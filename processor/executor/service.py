@@ -6,11 +6,10 @@ import uuid
 from collections.abc import Callable
 
 from processor.core.clock import Clock
-from processor.core.errors import HeadraceError
 from processor.core.inflight import executor_id
 from processor.executor.abstract import Pool
 from processor.executor.codes import CodeFinder, CodeStore
-from processor.executor.incarnation import ExecutorSettings, Incarnation
+from processor.executor.incarnation import POOL_SEC, ExecutorSettings, Incarnation
 from processor.registry.registry import Registry
 from processor.transport.abstract import Transport
 
@@ -80,12 +79,13 @@ class ExecutorService:
         while not self._stopping.is_set():
             try:
                 self._begin()
-            except HeadraceError as error:
-                log.warning("executor cannot begin: %s", error, extra={"action": "executor_retry"})
-                self._stopping.wait(BACK_OFF_SEC)
+            except Exception as error:
+                log.error("executor cannot begin: %s", error, exc_info=error, extra={"action": "executor_retry"})
             while self._claiming() and not self._stopping.is_set():
                 self._wake.wait(BACK_OFF_SEC / 4)
                 self._wake.clear()
+            # Whatever ends one at once may end the next: a successor costs a guard process and a group member.
+            self._stopping.wait(BACK_OFF_SEC)
         for thread in list(self._living):
             thread.join()
 
@@ -93,17 +93,8 @@ class ExecutorService:
         if self._recover_earlier is not None:
             self._recover_earlier()
             self._recover_earlier = None
-        name = executor_id(self._settings.name, uuid.uuid4().hex[:12])
-        incarnation = Incarnation(
-            executor=name,
-            transport=self._transport,
-            registry=self._registry,
-            codes=self._codes,
-            pool=self._new_pool(),
-            clock=self._clock,
-            settings=self._settings,
-        )
-        thread = threading.Thread(target=self._live, args=(incarnation,), name=name, daemon=True)
+        incarnation = self._incarnation()
+        thread = threading.Thread(target=self._live, args=(incarnation,), name=incarnation.executor, daemon=True)
         with self._lock:
             self._living = {each: one for each, one in self._living.items() if each.is_alive()}
             self._living[thread] = incarnation
@@ -111,11 +102,27 @@ class ExecutorService:
                 incarnation.stop()
         thread.start()
 
+    def _incarnation(self) -> Incarnation:
+        pool = self._new_pool()
+        try:
+            return Incarnation(
+                executor=executor_id(self._settings.name, uuid.uuid4().hex[:12]),
+                transport=self._transport,
+                registry=self._registry,
+                codes=self._codes,
+                pool=pool,
+                clock=self._clock,
+                settings=self._settings,
+            )
+        except BaseException:
+            pool.join(POOL_SEC)
+            raise
+
     def _live(self, incarnation: Incarnation) -> None:
         try:
             incarnation.run()
-        except HeadraceError as error:
-            log.exception("incarnation ended: %s", error, extra={"action": "incarnation_failed"})
+        except Exception as error:
+            log.error("incarnation failed: %s", error, exc_info=error, extra={"action": "incarnation_failed"})
         finally:
             self._wake.set()
 

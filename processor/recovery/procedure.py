@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 EXECUTOR_GROUP = "executor"
 CALL_SEC = 10.0
 READ_SEC = 60.0
+#: `runs` is read from the beginning of the oldest run in question, which may have been going on for a day.
+READ_RUNS_SEC = 1_800.0
 #: `runs` is read from before the oldest open intent; clocks of log and records are both the broker's.
 RUNS_MARGIN_MS = 60_000
 
@@ -34,21 +36,26 @@ class RecoveryCounts:
 
 @dataclass(slots=True)
 class _Open:
-    """Open intents as read from `inflight`, and since when the oldest of them stands there."""
+    """Open intents as read from `inflight`, and since when each of them stands there (Unix milliseconds)."""
 
     intents: dict[bytes, Intent] = field(default_factory=dict)
-    oldest_ms: int | None = None
+    since_ms: dict[bytes, int] = field(default_factory=dict)
 
     def apply(self, key: bytes, value: bytes | None, timestamp_ms: int) -> None:
         if value is None:
             self.intents.pop(key, None)
+            self.since_ms.pop(key, None)
             return
         try:
             self.intents[key] = Intent.decode(value)
         except Undecodable as error:
             log.warning("an intent cannot be read: %s", error, extra={"action": "recovery_undecodable"})
         else:
-            self.oldest_ms = timestamp_ms if self.oldest_ms is None else min(self.oldest_ms, timestamp_ms)
+            # Written again by a session that came after a failed one, it is as old as it was.
+            self.since_ms.setdefault(key, timestamp_ms)
+
+    def of(self, executors: frozenset[str]) -> dict[bytes, Intent]:
+        return {key: each for key, each in self.intents.items() if each.executor in executors}
 
 
 class Recovery:
@@ -90,18 +97,16 @@ class Recovery:
     def _close_claims(self, reader: Reader, dead: frozenset[str]) -> int:
         everywhere = [TopicPartition(INFLIGHT.name, each) for each in range(self._inflight_partitions)]
         first = self._read_inflight(reader, self._partitions_of(dead))
-        queues = {_queue(intent) for intent in first.intents.values() if intent.executor in dead}
+        queues = {_queue(intent) for intent in first.of(dead).values()}
         if not queues:
             return 0
         # The order of these three reads is the proof (core/recovery.py): never ask earlier what may know more later.
         committed = self._transport.admin().committed(EXECUTOR_GROUP, queues, CALL_SEC)
         held = self._read_inflight(reader, everywhere)
-        deliveries = self._read_runs(reader, held)
-        remedies = [
-            (intent, self._decide(intent, committed, held, deliveries))
-            for intent in held.intents.values()
-            if intent.executor in dead and _queue(intent) in committed
-        ]
+        # Only of these: beside a run of a day somewhere else there would be a day of records to read.
+        ours = {key: each for key, each in held.of(dead).items() if _queue(each) in committed}
+        deliveries = self._read_runs(reader, ours.values(), min((held.since_ms[key] for key in ours), default=0))
+        remedies = [(each, self._decide(each, committed, held, deliveries)) for each in ours.values()]
         self._carry_out(remedies)
         return sum(remedy is Remedy.WAIT for _, remedy in remedies)
 
@@ -167,15 +172,17 @@ class Recovery:
             held.apply(record.key or b"", record.value, record.timestamp_ms)
         return held
 
-    def _read_runs(self, reader: Reader, held: _Open) -> dict[Delivery, DeliveryState]:
-        wanted = {intent.delivery: intent.request_id for intent in held.intents.values()}
+    def _read_runs(self, reader: Reader, intents: Collection[Intent], oldest_ms: int) -> dict[Delivery, DeliveryState]:
+        if not intents:
+            return {}
+        wanted = {intent.delivery: intent.request_id for intent in intents}
         numbers = {partition_of(each, self._run_partitions) for each in wanted.values()}
         partitions = [TopicPartition(RUNS.name, number) for number in sorted(numbers)]
-        since_ms = (held.oldest_ms or 0) - RUNS_MARGIN_MS
+        since_ms = oldest_ms - RUNS_MARGIN_MS
         ends = {each: bound.high for each, bound in reader.bounds(partitions, CALL_SEC).items()}
         reader.assign(reader.offsets_at(partitions, max(since_ms, 0), CALL_SEC))
         states: dict[Delivery, DeliveryState] = {}
-        for record in read_until(reader, ends, self._clock, timeout_sec=READ_SEC):
+        for record in read_until(reader, ends, self._clock, timeout_sec=READ_RUNS_SEC):
             try:
                 entry = decode(record.value)
             except Undecodable:

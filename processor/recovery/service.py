@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Collection
 
 from processor.core.clock import Clock
-from processor.core.errors import HeadraceError, Undecodable
+from processor.core.errors import Undecodable
 from processor.core.inflight import Sign, SignKind
 from processor.core.lifesigns import BEAT_EVERY_SEC, DeathWatch
+from processor.core.loop import LoopService
 from processor.core.topics import INSTANCES
 from processor.recovery.procedure import Recovery
 from processor.transport.abstract import Producer, Reader, Record, TopicPartition, Transport
@@ -17,50 +17,27 @@ log = logging.getLogger(__name__)
 
 CALL_SEC = 10.0
 POLL_SEC = 0.5
-BACK_OFF_SEC = 2.0
 #: Open intents that could not be decided are looked at again this often: a paused commit may still land.
 LOOK_AGAIN_SEC = 5.0
 #: The longest pause between two looks; after it an executor is done with.
 LAST_LOOK_SEC = 200.0
 
 
-class RecoveryService:
+class RecoveryService(LoopService):
     """Watches life signs, declares the silent dead and closes what they held. Runs beside each dispatcher."""
 
     def __init__(self, *, transport: Transport, clock: Clock, name: str) -> None:
+        super().__init__(f"recovery {name}")
         self._transport = transport
         self._clock = clock
-        self._name = name
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"recovery {name}", daemon=True)
+        self._process = name
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    def join(self, timeout_sec: float) -> bool:
-        self._thread.join(timeout_sec)
-        return not self._thread.is_alive()
-
-    def kill(self) -> None:
-        self._stopping.set()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._watch()
-            except HeadraceError as error:
-                log.warning("recovery starts over: %s", error, extra={"action": "recovery_restart"})
-                self._stopping.wait(BACK_OFF_SEC)
-
-    def _watch(self) -> None:
-        recovery = Recovery(self._transport, self._clock, self._name)
-        signs = _Signs(self._transport, self._clock, self._name)
-        agenda = _Agenda()
+    def serve(self) -> None:
+        recovery = Recovery(self._transport, self._clock, self._process)
+        signs = _Signs(self._transport, self._clock, self._process)
+        agenda = RecoveryAgenda()
         try:
-            while not self._stopping.is_set():
+            while not self.stopping.is_set():
                 signs.beat_and_read()
                 if silent := signs.watch.to_declare():
                     log.warning("declared dead: %s", ", ".join(silent), extra={"action": "declare_dead"})
@@ -73,7 +50,7 @@ class RecoveryService:
             signs.close()
 
 
-class _Agenda:
+class RecoveryAgenda:
     """When to look at whose open intents.
 
     Again and again while something cannot be decided, since a paused commit may still land; and some more times after
@@ -113,7 +90,11 @@ class _Signs:
         self._producer: Producer = transport.producer()
         self._reader: Reader = transport.reader()
         partition = TopicPartition(INSTANCES.name, 0)
-        self._reader.assign({partition: self._reader.bounds([partition], CALL_SEC)[partition].low})
+        try:
+            self._reader.assign({partition: self._reader.bounds([partition], CALL_SEC)[partition].low})
+        except BaseException:
+            self.close()
+            raise
         self._next_beat_sec = 0.0
         #: at_ms of our beats that were not read back yet -> when they were sent.
         self._sent: OrderedDict[int, float] = OrderedDict()
@@ -141,7 +122,7 @@ class _Signs:
 
     def _observe(self, record: Record) -> None:
         if record.value is None:
-            kind, _, process = (record.key or b"").decode().partition(" ")
+            kind, _, process = (record.key or b"").decode("utf-8", "replace").partition(" ")
             if kind == SignKind.HEARTBEAT.value:
                 self.watch.departed(process)
             return

@@ -16,6 +16,7 @@ from processor.core.ledger import Ended, decode
 from processor.core.topics import RUNS
 from processor.transport.abstract import Transport
 from processor.transport.replay import read_to_end
+from tests.acceptance.http_api import Answer, ask
 
 
 class Caller(threading.Thread):
@@ -23,21 +24,26 @@ class Caller(threading.Thread):
     is what the 503 asks for. Keeps the list of acknowledgements.
     """
 
-    def __init__(self, port: Callable[[], int], function: str, *, per_sec: float, data: object) -> None:
+    def __init__(
+        self, port: Callable[[], int], function: str, *, per_sec: float, data: object, name: str = "event"
+    ) -> None:
+        """port: asked before each request. name: begins every key."""
         super().__init__(daemon=True)
         self._port = port
         self._path = f"/v1/functions/{function}/invocations"
         self._pause_sec = 1 / per_sec
         self._body = orjson.dumps(data)
+        self._key = name
         self._done = threading.Event()
         #: key -> RequestId
         self.acknowledged: dict[str, str] = {}
-        self.refused = 0
+        #: Every answer but 202. No answer at all (the gateway is away) is not among them.
+        self.refusals: list[Answer] = []
 
     def run(self) -> None:
         number = 0
         while not self._done.wait(self._pause_sec):
-            self._send(f"event {number}")
+            self._send(f"{self._key} {number}")
             number += 1
 
     def stop(self) -> set[str]:
@@ -56,20 +62,17 @@ class Caller(threading.Thread):
             if run is not None:
                 self.acknowledged[key] = run
                 return
-            self.refused += 1
             time.sleep(0.2)
 
     def _try(self, key: str) -> str | None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port(), timeout=15)
         try:
-            connection.request("POST", self._path, self._body, {"Idempotency-Key": key})
-            response = connection.getresponse()
-            answer = response.read()
-            return str(orjson.loads(answer)["request_id"]) if response.status == 202 else None
+            answer = ask(self._port(), "POST", self._path, self._body, headers={"idempotency_key": key}, timeout_sec=15)
         except (OSError, http.client.HTTPException):
             return None
-        finally:
-            connection.close()
+        if answer.status == 202:
+            return str(answer.document["request_id"])
+        self.refusals.append(answer)
+        return None
 
 
 def verdicts(transport: Transport) -> dict[str, list[Ended]]:

@@ -1,4 +1,4 @@
-"""Each test of the contract runs over each transport; Kafka's with both of its group protocols."""
+"""Each test of the contract runs over each transport; those of groups over both of Kafka's group protocols."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from processor.transport.abstract import Transport
 from tests.contract.harness import EmbeddedHarness, Harness, KafkaHarness
 
 
-@pytest.fixture(
-    params=[
-        "embedded",
-        pytest.param("kafka-consumer", marks=pytest.mark.kafka),
-        pytest.param("kafka-classic", marks=pytest.mark.kafka),
-    ]
-)
+@pytest.fixture(params=["embedded", pytest.param("kafka-consumer", marks=pytest.mark.kafka)])
 def harness(request: pytest.FixtureRequest) -> Harness:
     if request.param == "embedded":
         return EmbeddedHarness(request.getfixturevalue("tmp_path"))

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
+import pytest
+
 from processor.core.clock import SystemClock
 from processor.core.topics import Keep, Topic
 from processor.transport.abstract import Record, TopicPartition, Transport
@@ -14,7 +16,18 @@ from processor.transport.replay import read_to_end
 from tests.contract.member import CALL_SEC
 from tests.contract.sleeper import ProcessSleeper, Sleeper, ThreadSleeper
 
-SESSION_TIMEOUT_SEC = 6.0
+#: Short, because tests wait for it; long enough for a machine that is busy with other things.
+SESSION_TIMEOUT_SEC = 4.0
+#: For the tests of groups: what they ask is the same, whichever protocol the brokers speak.
+EACH_PROTOCOL = pytest.mark.parametrize(
+    "harness",
+    [
+        "embedded",
+        pytest.param("kafka-consumer", marks=pytest.mark.kafka),
+        pytest.param("kafka-classic", marks=pytest.mark.kafka),
+    ],
+    indirect=True,
+)
 
 
 class SkewedClock:
@@ -93,7 +106,9 @@ class KafkaHarness(Harness):
         )
 
     def sleeper(self, transport: Transport, group: str, topic: str) -> Sleeper:
-        return ProcessSleeper(self._bootstrap_servers, self._topic_prefix, self._group_protocol, group, topic)
+        return ProcessSleeper(
+            self._bootstrap_servers, self._topic_prefix, self._group_protocol, group, topic, SESSION_TIMEOUT_SEC
+        )
 
     def compact(self, transport: Transport) -> None:
         """The broker compacts when it likes; what it keeps must fold to the same."""

@@ -66,8 +66,16 @@ class ThreadSleeper(Sleeper):
 
 
 class ProcessSleeper(Sleeper):
-    def __init__(self, bootstrap_servers: str, topic_prefix: str, group_protocol: str, group: str, topic: str) -> None:
-        settings = json.dumps([bootstrap_servers, topic_prefix, group_protocol, group, topic])
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topic_prefix: str,
+        group_protocol: str,
+        group: str,
+        topic: str,
+        session_timeout_sec: float,
+    ) -> None:
+        settings = json.dumps([bootstrap_servers, topic_prefix, group_protocol, group, topic, session_timeout_sec])
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.contract.sleeper", settings],
             stdin=subprocess.PIPE,
@@ -115,12 +123,12 @@ class ProcessSleeper(Sleeper):
 def main(settings: str) -> None:
     from processor.transport.kafka import KafkaTransport
 
-    bootstrap_servers, topic_prefix, group_protocol, group, topic = json.loads(settings)
+    bootstrap_servers, topic_prefix, group_protocol, group, topic, session_timeout_sec = json.loads(settings)
     transport = KafkaTransport(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
         group_protocol=group_protocol,
-        session_timeout_sec=6.0,
+        session_timeout_sec=session_timeout_sec,
     )
     member = Member(transport, group, [topic])
     until(lambda: bool(member.received), member)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from processor.transport.abstract import Committed, Outcome, Transport
-from tests.contract.harness import Harness, create, numbered, write
+from tests.contract.harness import EACH_PROTOCOL, Harness, create, numbered, write
 from tests.contract.member import CALL_SEC, Member, until
+
+pytestmark = EACH_PROTOCOL
 
 #: The most that a broker takes with its defaults (offset.metadata.max.bytes counts one more for itself).
 METADATA_LIMIT_BYTES = 4_095

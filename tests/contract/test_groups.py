@@ -4,8 +4,10 @@ import threading
 
 from processor.core.topics import Keep
 from processor.transport.abstract import Committed, TopicPartition, Transport
-from tests.contract.harness import create, numbered, write
+from tests.contract.harness import EACH_PROTOCOL, create, numbered, write
 from tests.contract.member import CALL_SEC, Member, Step, until
+
+pytestmark = EACH_PROTOCOL
 
 
 def test_a_lone_member_gets_every_partition_and_every_record(transport: Transport) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from processor.core.request_id import request_id
 from processor.gateway import feed, live, server, stream
-from tests.integration.gateway_rig import accepted, ended, running, started
+from tests.integration.gateway_rig import LIMIT_SEC, accepted, ended, running, started
 from tests.integration.test_gateway_invoke import problem
 
 RUN = request_id("resize", "test", "1")
@@ -189,15 +189,18 @@ def test_a_client_that_reads_nothing_at_all_is_dropped(tmp_path: Path, monkeypat
     monkeypatch.setattr(server, "STUCK_LIMIT_MS", 200)
 
     async def scenario() -> None:
-        async with running(tmp_path) as rig:
-            rig.write(accepted(RUN), started(RUN))
+        async with running(tmp_path, recorder=False) as rig:
+            run = (await rig.invoke()).json["request_id"]
             connection = await rig.connect()
             connection.reader._limit = 1  # type: ignore[attr-defined]  # stops reading, like a stopped process
-            await connection.send("GET", f"/v1/runs/{RUN}/logs?follow=1")
+            await connection.send("GET", f"/v1/runs/{run}/logs?follow=1")
             await rig.until_followers(1)
-            for first in range(1, 200_000, 5_000):  # some 10 MB: more than every buffer on the way together
-                await asyncio.to_thread(rig.log, RUN, first, first + 4_999)
-            await rig.until_followers(0)
+            await rig.gateway._hub.ready(LIMIT_SEC)
+            line = itertools.count(1, 5_000)
+            async with asyncio.timeout(LIMIT_SEC):
+                while rig.gateway._hub.count:  # until there is more than all buffers on the way hold together
+                    first = next(line)
+                    await asyncio.to_thread(rig.log, run, first, first + 4_999)
             await rig.until_no_connections()
             await connection.close()
 

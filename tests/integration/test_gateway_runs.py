@@ -8,7 +8,7 @@ import pytest
 from processor.core.request_id import request_id
 from processor.gateway import server
 from processor.recorder.store import HistoryUnavailable
-from tests.integration.gateway_rig import accepted, ended, eventually, running, started
+from tests.integration.gateway_rig import LIMIT_SEC, accepted, ended, eventually, running, started
 from tests.integration.test_gateway_invoke import problem
 
 RUN = request_id("resize", "test", "1")
@@ -46,8 +46,8 @@ def test_waiting_returns_at_the_end_even_while_the_recorder_stands_still(tmp_pat
     async def scenario() -> None:
         async with running(tmp_path, recorder=False) as rig:
             run = (await rig.invoke()).json["request_id"]
-            waiting = asyncio.create_task(rig.ask("GET", f"/v1/runs/{run}?wait=15"))
-            await rig.gateway._hub.ready()  # the verdict must not come before anybody listens
+            waiting = asyncio.create_task(rig.ask("GET", f"/v1/runs/{run}?wait=30"))
+            assert await rig.gateway._hub.ready(LIMIT_SEC)  # the verdict must not come before anybody listens
             rig.write(ended(run))
             document = (await waiting).json
             assert (document["status"], document["result"]) == ("FINISHED", {"ok": True})

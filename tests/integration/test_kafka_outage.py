@@ -25,7 +25,7 @@ from processor.transport.abstract import (
     TransportError,
     TransportUnavailable,
 )
-from processor.transport.kafka import KafkaTransport
+from processor.transport.kafka import KafkaTransport, appender, settings
 from tests.broker import unavailable, warm
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -65,6 +65,19 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
         yield cluster
     finally:
         cluster.kill()
+
+
+@pytest.fixture
+def _short_appends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An append is given up after 3 s instead of 10: how long it takes is a setting, what happens then is not."""
+    short = [
+        each._replace(value=3_000 if each.name == "message.timeout.ms" else 1_500)
+        if each.name in ("message.timeout.ms", "request.timeout.ms")
+        else each
+        for each in settings.TABLE
+    ]
+    monkeypatch.setattr(settings, "TABLE", tuple(short))
+    monkeypatch.setattr(appender, "_APPEND_SEC", 3.0)
 
 
 @pytest.fixture
@@ -128,6 +141,7 @@ def test_a_killed_broker_breaks_the_session_and_a_new_one_works_after_its_restar
     until_delivered(transport, b"after")
 
 
+@pytest.mark.usefixtures("_short_appends")
 def test_a_session_breaks_by_itself_when_nobody_flushes(kafka: LocalKafka, transport: KafkaTransport) -> None:
     producer = transport.producer()
     append(producer, b"before")
@@ -195,6 +209,7 @@ def test_an_offset_that_is_gone_is_an_error_and_not_a_restart(transport: KafkaTr
     consumer.close()
 
 
+@pytest.mark.usefixtures("_short_appends")
 def test_a_killed_broker_makes_awaited_appends_unknown_and_later_ones_work(
     kafka: LocalKafka, transport: KafkaTransport
 ) -> None:

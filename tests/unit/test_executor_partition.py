@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from processor.core.claims import STAMP_HEADER, Stamp, Vector
 from processor.core.ledger import Position
+from processor.core.request_id import request_id
 from processor.executor.dedup import WindowPolicy
 from processor.executor.partition import BUFFER_RECORDS, QueuePartition
 from processor.transport.abstract import Record, TopicPartition
@@ -10,10 +11,17 @@ PARTITION = TopicPartition("queue.f.1", 0)
 INTAKE = "id"
 
 
-def record(offset: int, key: str, intake: int, previous: int | None = None) -> Record:
+def run(name: str) -> str:
+    return request_id("f", "s", name)
+
+
+NAMES = {run(name): name for name in ("a", "b", "c", *(f"r{number}" for number in range(5)))}
+
+
+def record(offset: int, name: str, intake: int, previous: int | None = None) -> Record:
     before = None if previous is None else (0, previous)
     stamp = Stamp("f", "v", INTAKE, Position(0, 0, intake), before, "data", 0)
-    return Record(PARTITION.topic, 0, offset, 0, 1_000, key.encode(), b"{}", ((STAMP_HEADER, stamp.encode()),))
+    return Record(PARTITION.topic, 0, offset, 0, 1_000, run(name).encode(), b"{}", ((STAMP_HEADER, stamp.encode()),))
 
 
 def owned(*, committed: int = 0, start: int = 0, vector: Vector | None = None) -> QueuePartition:
@@ -27,7 +35,7 @@ def claimed(partition: QueuePartition, limit: int = 100) -> list[str]:
     if plan is None:
         return []
     partition.apply(plan)
-    return [taken.request_id for taken in plan.taken]
+    return [NAMES.get(taken.request_id, "") for taken in plan.taken]
 
 
 def test_records_are_claimed_in_order_up_to_the_limit() -> None:

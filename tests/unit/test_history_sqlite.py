@@ -332,6 +332,26 @@ def test_many_readers_and_a_writer_never_meet_a_locked_database(store: SqliteHis
     assert failures == []
 
 
+class ExpiresBefore(dict[str, str]):
+    """Statements of a store whose recorder expires a day just before the lines are read."""
+
+    def __init__(self, store: SqliteHistoryStore) -> None:
+        super().__init__(store._sql)
+        self._store = store
+
+    def __getitem__(self, name: str) -> str:
+        if name == "get_lines":
+            self._store.expire(TODAY_MS + 40 * DAY_MS)
+        return super().__getitem__(name)
+
+
+def test_a_day_that_is_dropped_between_two_statements_of_a_reader_is_still_read(store: SqliteHistoryStore) -> None:
+    store.apply(batch(accepted(1), lines(1, 1, 3)), AT)
+    store._sql = ExpiresBefore(store)
+    assert [each.seq for each in store.get_lines(rid(1)).lines] == [1, 2, 3]
+    assert store.get_lines(rid(1)).lines == []
+
+
 KILLED = """
 import sys
 from pathlib import Path

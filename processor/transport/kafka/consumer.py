@@ -19,6 +19,7 @@ from processor.transport.abstract import (
     TransportError,
 )
 from processor.transport.kafka import lookups
+from processor.transport.kafka.asker import Asker
 from processor.transport.kafka.committer import Answer, Committer
 from processor.transport.kafka.errors import commit_outcome, of
 from processor.transport.kafka.names import LogicalNames, Names
@@ -46,6 +47,9 @@ class KafkaConsumer(Consumer):
         self._clock = clock
         self._client = confluent_kafka.Consumer(dict(settings))
         self._committer = Committer(self._client)
+        self._asker = Asker()
+        #: Inside a callback of the client, which answers no other thread until that returns.
+        self._rebalancing = False
         self._assigned: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         #: Where reading began, for as long as the client has no position of its own.
@@ -101,7 +105,7 @@ class KafkaConsumer(Consumer):
         if self._committer.stuck():
             self._give_up("it was closed while a commit was still waiting for its coordinator")
         self._closed, self._member = True, False
-        self._committer.stop(then=self._client.close)
+        self._asker.stop(then=lambda: self._committer.stop(then=self._client.close))
         self._give_up("it is closed")
 
     # -- records
@@ -177,7 +181,10 @@ class KafkaConsumer(Consumer):
     def committed(
         self, partitions: Collection[TopicPartition], timeout_sec: float
     ) -> Mapping[TopicPartition, Committed | None]:
-        return lookups.committed(self._client, self._names, partitions, timeout_sec)
+        names, asked = self._names, list(partitions)
+        if self._rebalancing:
+            return lookups.committed(self._client, names, asked, timeout_sec)
+        return self._asker.ask(lambda: lookups.committed(self._client, names, asked, timeout_sec), timeout_sec)
 
     def bounds(self, partitions: Collection[TopicPartition], timeout_sec: float) -> Mapping[TopicPartition, Bounds]:
         return lookups.bounds(self._client, self._names, partitions, timeout_sec)
@@ -318,8 +325,10 @@ class _Guarded:
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
 
-    def __enter__(self) -> None: ...
+    def __enter__(self) -> None:
+        self._consumer._rebalancing = True
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._consumer._rebalancing = False
         if error is not None:
             self._consumer._broken = f"a rebalance failed: {error!r}"

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from processor.core.clock import ManualClock
+from processor.executor.books import RETRY_AFTER_SEC, Books, Entry
+from processor.transport.abstract import Outcome
+from tests.unit.scripted_transport import ScriptedTransport
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.transport = ScriptedTransport()
+        self.clock = ManualClock()
+        self.confirmations = 0
+        self.books = Books(self.transport, self.clock, when_confirmed=self._count)
+
+    def _count(self) -> None:
+        self.confirmations += 1
+
+    def write(self, value: bytes, *, afterwards: bytes | None = None) -> None:
+        later = None if afterwards is None else Entry("inflight", None, afterwards, 0)
+        self.books.write("runs", value, key=b"k", partition=0, afterwards=later)
+
+    def flush(self) -> bool:
+        return self.books.flush(1.0)
+
+    def wait(self) -> None:
+        self.clock.advance(RETRY_AFTER_SEC)
+
+    def runs(self) -> list[bytes | None]:
+        return [each.value for each in self.transport.records("runs")]
+
+    def tombstones(self) -> list[bytes | None]:
+        return [each.key for each in self.transport.records("inflight")]
+
+
+def test_entries_land_in_the_order_they_were_written() -> None:
+    desk = Desk()
+    for each in (b"1", b"2", b"3"):
+        desk.write(each)
+    assert desk.runs() == [], "nothing is sent before a flush"
+    assert desk.flush()
+    assert (desk.runs(), desk.books.empty, desk.confirmations) == ([b"1", b"2", b"3"], True, 1)
+
+
+def test_what_a_failed_session_held_is_repeated_in_order_by_a_new_one() -> None:
+    desk = Desk()
+    desk.transport.flushes.append(Outcome.UNKNOWN)
+    desk.write(b"1")
+    assert not desk.flush()
+    assert desk.transport.producers[0].closed
+    desk.write(b"2")
+    assert not desk.flush(), "a broker gets a moment before the next session"
+    assert (desk.books.empty, desk.confirmations) == (False, 0)
+    desk.wait()
+    assert desk.flush()
+    assert desk.runs() == [b"1", b"2"]
+
+
+def test_a_tombstone_is_written_only_after_its_verdict_is_durable() -> None:
+    desk = Desk()
+    desk.transport.flushes.append(Outcome.UNKNOWN)
+    desk.write(b"verdict", afterwards=b"intent")
+    desk.flush()
+    desk.wait()
+    assert desk.flush()
+    assert (desk.runs(), desk.tombstones()) == ([b"verdict"], [])
+    assert not desk.books.empty
+    assert desk.flush()
+    assert (desk.tombstones(), desk.books.empty) == ([b"intent"], True)
+
+
+def test_more_than_the_session_can_hold_goes_in_several_parts() -> None:
+    desk = Desk()
+    desk.transport.buffer_records = 2
+    values = [str(number).encode() for number in range(5)]
+    for each in values:
+        desk.write(each)
+    assert desk.flush()
+    assert desk.runs() == values
+
+
+def test_a_record_that_no_topic_takes_holds_up_neither_the_loop_nor_the_rest() -> None:
+    desk = Desk()
+    desk.transport.max_bytes = 10
+    desk.write(b"1")
+    desk.write(b"x" * 100, afterwards=b"intent of it")
+    desk.write(b"2", afterwards=b"intent")
+    assert desk.flush()
+    assert desk.flush()
+    assert desk.runs() == [b"1", b"2"]
+    assert desk.books.dropped == 1
+    assert desk.books.empty
+
+
+def test_books_are_not_writable_from_a_failure_until_the_next_good_flush() -> None:
+    desk = Desk()
+    assert desk.books.writable
+    desk.transport.flushes.append(Outcome.NO)
+    desk.write(b"1")
+    desk.flush()
+    assert not desk.books.writable
+    desk.wait()
+    assert not desk.books.writable
+    desk.flush()
+    assert desk.books.writable

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from processor.core.clock import ManualClock
+from processor.executor.books import RETRY_AFTER_SEC
+from processor.executor.logship import Line, LogShip
+from processor.transport.abstract import Outcome
+from tests.unit.scripted_transport import ScriptedTransport
+
+RUN = "00000000-0000-8000-8000-000000000000"
+
+
+class Quay:
+    def __init__(self) -> None:
+        self.transport = ScriptedTransport()
+        self.clock = ManualClock()
+        self.ship = LogShip(self.transport, self.clock, 1)
+
+    def send(self, *numbers: int, run: str = RUN) -> None:
+        self.ship.ship(run, "f", "q/0/1", [line(number) for number in numbers])
+
+    def arrived(self) -> list[Any]:
+        self.ship.close(1.0)
+        documents = [orjson.loads(each.value or b"") for each in self.transport.records("logs")]
+        return [(each[0], each[1], each[4]) for document in documents for each in document["lines"]]
+
+
+def line(number: int) -> Line:
+    return (number, "stdout", None, 1_000, f"line {number}")
+
+
+def told(number: int) -> tuple[int, str, str]:
+    return (number, "stdout", f"line {number}")
+
+
+def test_lines_arrive_in_order() -> None:
+    quay = Quay()
+    quay.send(1, 2)
+    quay.send(3)
+    assert quay.arrived() == [told(1), told(2), told(3)]
+
+
+def test_lines_that_find_no_room_are_replaced_by_a_marker_with_their_number() -> None:
+    quay = Quay()
+    quay.transport.buffer_records = 0
+    quay.send(1, 2)
+    quay.send(3)
+    quay.transport.buffer_records = 10
+    quay.send(4)
+    assert quay.arrived() == [(1, "platform", "[3 lines were lost here]"), told(4)]
+
+
+def test_lost_lines_at_the_end_of_a_run_are_told_when_it_ends() -> None:
+    quay = Quay()
+    quay.send(1)
+    quay.transport.buffer_records = 0
+    quay.send(2, 3)
+    quay.transport.buffer_records = 10
+    quay.ship.finish(RUN, "f", "q/0/1", 3)
+    assert quay.arrived() == [told(1), (2, "platform", "[2 lines were lost here]")]
+
+
+def test_a_run_that_lost_nothing_ends_without_a_word() -> None:
+    quay = Quay()
+    quay.send(1)
+    quay.ship.finish(RUN, "f", "q/0/1", 1)
+    assert quay.arrived() == [told(1)]
+
+
+def test_a_line_that_no_topic_takes_is_counted_as_lost() -> None:
+    quay = Quay()
+    quay.transport.max_bytes = 300
+    quay.ship.ship(RUN, "f", "q/0/1", [(1, "stdout", None, 0, "x" * 400)])
+    quay.send(2)
+    assert quay.arrived() == [(1, "platform", "[1 lines were lost here]"), told(2)]
+
+
+def test_a_failed_session_is_replaced_after_a_moment_and_lines_in_between_are_counted() -> None:
+    quay = Quay()
+    quay.transport.partitions.pop("logs")
+    quay.send(1)  # breaks the session
+    quay.transport.partitions["logs"] = 1
+    quay.send(2)
+    quay.clock.advance(RETRY_AFTER_SEC)
+    quay.send(3)
+    assert quay.arrived() == [(1, "platform", "[2 lines were lost here]"), told(3)]
+    assert quay.transport.producers[0].closed
+
+
+def test_a_broken_session_is_noticed_by_poll_and_closing_never_raises() -> None:
+    quay = Quay()
+    quay.send(1)
+    quay.transport.flushes.append(Outcome.UNKNOWN)
+    quay.ship.close(1.0)
+    quay.ship.poll()
+    quay.ship.close(1.0)
+    assert all(each.closed for each in quay.transport.producers)
