@@ -8,9 +8,17 @@ from processor.transport.abstract import Outcome
 
 UNKNOWN_TOPICS = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
-#: A partition has no leader yet, or another one than we knew: ask again.
+#: A partition has no leader yet, or another one than we knew, or its leader has just begun and knows less than we do
+#: (UNKNOWN_LEADER_EPOCH, OFFSET_NOT_AVAILABLE: a broker that restarts): ask again.
 BETWEEN_LEADERS = frozenset(
-    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.FENCED_LEADER_EPOCH}
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
 )
 
 #: Nobody answered, in the client's words.
