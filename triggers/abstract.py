@@ -8,17 +8,29 @@ leaves `run`, as long as the adapter can hope to recover by itself.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from processor.core.errors import HeadraceError
+from processor.dispatcher.accept import Receipt
+
+
+class NotFirable(HeadraceError):
+    """This kind of trigger cannot be fired by hand."""
+
+    remedy = "Send an event of your own: `headrace invoke FUNCTION`."
+
 
 class TriggerState(Enum):
     STARTING = "starting"
     WATCHING = "watching"  # what happens at the source becomes an event
     WAITING = "waiting"  # the source is not there; goes on by itself once it is
+    PAUSED = "paused"  # somebody paused it; what happens meanwhile waits at the source
     FAILED = "failed"  # it ended with an error; the host starts it again after a pause
     STOPPED = "stopped"
     UNSUPPORTED = "unsupported"  # no adapter for this kind in this version
@@ -32,6 +44,14 @@ class Health:
     remedy: str = ""
     #: Events accepted since the start.
     accepted: int = 0
+    #: What could not be an event since the start; it is on `rejected`.
+    rejected: int = 0
+    #: When the last event was accepted, Unix milliseconds.
+    last_event_ms: int | None = None
+    #: What is still to come at the source, where it can tell: records behind, messages waiting.
+    lag: int | None = None
+    #: The next nominal times of a schedule, RFC 3339, soonest first.
+    upcoming: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,8 +66,14 @@ class Binding:
 
     @property
     def event_format(self) -> str:
-        """The shape the handler gets: "data" or "cloudevents"."""
+        """The shape the handler gets: "cloudevents", "data", "scf" or "aws"."""
         return str(self.settings.get("event_format", "cloudevents"))
+
+    @property
+    def trigger_id(self) -> str:
+        """Names it for people and on the `triggers` topic; the same as long as its settings are."""
+        settings = json.dumps(self.settings, sort_keys=True).encode()
+        return f"{self.function}-{self.kind}-{hashlib.sha256(settings).hexdigest()[:8]}"
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.function}"
@@ -65,6 +91,12 @@ class Trigger(ABC):
     @property
     @abstractmethod
     def health(self) -> Health: ...
+
+    async def fire(self) -> list[Receipt]:
+        """Asked for by a person: a schedule fires now, a storage trigger reconciles its bucket now. Returns what was
+        accepted; the source's own events come as they come. Raises NotFirable.
+        """
+        raise NotFirable
 
 
 #: Makes the adapter of a binding; quick, touches nothing outside. May raise HeadraceError for settings it cannot serve.

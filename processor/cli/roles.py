@@ -245,6 +245,7 @@ class TriggersRole(Role):
         from processor.dispatcher.accept import Acceptor
         from triggers.folder import FolderSeen, FolderTriggers
         from triggers.host import TriggerHost
+        from triggers.intake import Intake
 
         site, folder = self._site, self._site.settings.folder
         partitions = (await asyncio.to_thread(site.transport.admin().topics, _CALL_SEC))[INTAKE.name]
@@ -258,7 +259,7 @@ class TriggersRole(Role):
         )
         self._seen = FolderSeen(site.settings.state_dir / "triggers.db", site.clock)
         folders = FolderTriggers(
-            acceptor=acceptor,
+            intake=Intake(acceptor, self._appender),
             seen=self._seen,
             clock=site.clock,
             settle_sec=folder.settle_sec,

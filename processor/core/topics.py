@@ -38,10 +38,11 @@ INSTANCES = Topic(name="instances", key="process", partitions=1, keep=Keep.COMPA
 QUEUES = Topic(name="queues", key="queue partition", partitions=1, keep=Keep.COMPACT)
 FUNCTIONS = Topic(name="functions", key="function", partitions=1, keep=Keep.COMPACT)
 SCHEDULES = Topic(name="schedules", key="schedule id", partitions=1, keep=Keep.COMPACT)
+TRIGGERS = Topic(name="triggers", key="trigger id", partitions=1, keep=Keep.COMPACT)
 CONTROL = Topic(name="control", key="RequestId", partitions=1, keep=Keep.COMPACT_DELETE, retention_ms=DAY_MS)
 REJECTED = Topic(name="rejected", key="-", partitions=1, keep=Keep.DELETE, retention_ms=14 * DAY_MS)
 
-TOPICS = (INTAKE, RUNS, LOGS, INFLIGHT, INSTANCES, QUEUES, FUNCTIONS, SCHEDULES, CONTROL, REJECTED)
+TOPICS = (INTAKE, RUNS, LOGS, INFLIGHT, INSTANCES, QUEUES, FUNCTIONS, SCHEDULES, TRIGGERS, CONTROL, REJECTED)
 
 QUEUE_PREFIX = "queue."
 #: Queue partitions of a new function, never more than its concurrency (DESIGN 5.7).

@@ -2,20 +2,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from processor.core.claims import STAMP_HEADER, Order, Stamp
 from processor.core.codec import encode_structured
 from processor.core.ledger import Accepted, Ended, encode
+from processor.core.rejected import Rejection
 from processor.core.request_id import partition_of
 from processor.core.topics import REJECTED, RUNS
 from processor.dispatcher.routing import Rejected, Routed
 from processor.transport.abstract import Headers, Producer, Record, RecordTooLarge
 
 log = logging.getLogger(__name__)
-
-#: What is kept of a record that is too large to be rejected whole, and of a reason.
-KEPT_BYTES = 65_536
-KEPT_REASON_CHARS = 2_000
 
 _STRUCTURED = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
@@ -62,16 +60,18 @@ class DispatchSession:
 
     def reject(self, record: Record, rejected: Rejected) -> None:
         """The bytes as they came, and where from; then, when the run can be named, its verdict."""
-        why = (
-            ("reason", rejected.reason[:KEPT_REASON_CHARS].encode()),
-            ("origin", f"{record.topic}/{record.partition}/{record.offset}".encode()),
+        rejection = Rejection(
+            raw=record.value or b"",
+            reason=rejected.reason,
+            origin=f"{record.topic}/{record.partition}/{record.offset}",
+            headers=record.headers,
         )
         try:
-            self._producer.append(REJECTED.name, record.value, key=record.key, headers=(*why, *record.headers))
+            self._producer.append(REJECTED.name, record.value, key=record.key, headers=rejection.all_headers())
         except RecordTooLarge:
             # With the reason beside it, it weighs more than it did on intake: refused for ever if not cut.
-            start = (record.value or b"")[:KEPT_BYTES]
-            self._producer.append(REJECTED.name, start, headers=(*why, ("truncated", b"true")))
+            short = replace(rejection, headers=())
+            self._producer.append(REJECTED.name, short.value(), headers=short.all_headers())
         for entry in (rejected.accepted, rejected.verdict):
             if entry is not None:
                 self._append_if_it_fits(entry)

@@ -21,12 +21,13 @@ from processor.dispatcher.accept import Acceptor
 from processor.transport.abstract import Appended, Appender, Headers, Outcome
 from triggers.abstract import Binding, TriggerState
 from triggers.folder import FolderSeen, FolderTrigger, FolderTriggers
+from triggers.intake import Intake
 
 LIMIT_SEC = 30.0
 FUNCTION = Function(name="f", current=FunctionVersion(version="v", handler="m:f", code_digest="0" * 64))
 
 
-class Intake(Appender):
+class IntakeLog(Appender):
     """Keeps what was appended; the first `failures` appends are UNKNOWN although they are kept too."""
 
     def __init__(self, failures: int = 0) -> None:
@@ -64,11 +65,13 @@ class Intake(Appender):
 class Rig:
     def __init__(self, base: Path, settle_sec: float, failures: int) -> None:
         self.folder = base / "in"
-        self.intake = Intake(failures)
+        self.intake = IntakeLog(failures)
         clock = SystemClock()
         self.seen = FolderSeen(base / "triggers.db", clock)
         acceptor = Acceptor(functions={"f": FUNCTION}.get, appender=self.intake, clock=clock)
-        shared = FolderTriggers(acceptor=acceptor, seen=self.seen, clock=clock, settle_sec=settle_sec)
+        shared = FolderTriggers(
+            intake=Intake(acceptor, self.intake), seen=self.seen, clock=clock, settle_sec=settle_sec
+        )
         settings = {"path": str(self.folder), "pattern": "*", "event_format": "data"}
         binding = Binding(function="f", creation=1, kind="folder", settings=settings)
         self.trigger = FolderTrigger(binding, shared)

@@ -11,9 +11,9 @@ from processor.core.codec import STRUCTURED_CONTENT_TYPE, encode_structured
 from processor.core.event import FUNCTION_ATTRIBUTE, Event
 from processor.core.function import Function, FunctionVersion, encode_function
 from processor.core.ledger import Accepted, Ended, LedgerRecord, decode
+from processor.core.rejected import KEPT_BYTES
 from processor.core.topics import FUNCTIONS, INTAKE, REJECTED, RUNS
 from processor.dispatcher.service import DispatcherService
-from processor.dispatcher.session import KEPT_BYTES
 from processor.registry.registry import Registry
 from processor.transport.abstract import Outcome, Record, TopicPartition
 from tests.unit.scripted_transport import ScriptedConsumer, ScriptedTransport

@@ -9,16 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_never, wait_random_exponential
-
 from processor.core.clock import Clock
 from processor.core.errors import HeadraceError
-from processor.dispatcher.accept import Acceptor, NotAccepted
 from triggers.abstract import Binding, Health, Trigger, TriggerState
 from triggers.folder.file_event import Identity, event_of, is_regular, is_wanted
 from triggers.folder.seen import FolderSeen, SeenUnavailable
 from triggers.folder.settle import Settling, is_being_written
 from triggers.folder.watch import Change, FolderGone, FolderWatch, Told, WatchLimit, files_below
+from triggers.intake import Intake
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +32,13 @@ WRITER_SEC = 0.5
 FINISH_SEC = 3.0
 #: How often the folder's path is checked to be still the folder that is watched: a mount over it tells nobody.
 CHECK_SEC = 2.0
-#: Between two tries to accept one file.
-RETRY_MAX_SEC = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderTriggers:
     """Makes the adapters of all watched folders of a process."""
 
-    acceptor: Acceptor
+    intake: Intake
     seen: FolderSeen
     clock: Clock
     settle_sec: float = 0.5
@@ -76,6 +72,7 @@ class FolderTrigger(Trigger):
         self._state = TriggerState.STARTING
         self._trouble: HeadraceError | None = None
         self._accepted = 0
+        self._last_event_ms: int | None = None
 
     @property
     def health(self) -> Health:
@@ -85,6 +82,7 @@ class FolderTrigger(Trigger):
             reason=str(trouble) if trouble else "",
             remedy=trouble.remedy if trouble else "",
             accepted=self._accepted,
+            last_event_ms=self._last_event_ms,
         )
 
     async def run(self) -> None:
@@ -202,6 +200,7 @@ class FolderTrigger(Trigger):
             await self._accept_at_last(key, identity, etag)
             await asyncio.to_thread(self._shared.seen.remember, self._state_key, key, identity)
             self._accepted += 1
+            self._last_event_ms = self._shared.clock.unix_ms()
         except HeadraceError as error:
             # Nothing is lost: the next reading of the folder finds it again.
             log.warning("%s was not accepted: %s", key, error, extra=self._fields("folder_file_failed"))
@@ -217,22 +216,11 @@ class FolderTrigger(Trigger):
     async def _accept_at_last(self, key: str, identity: Identity, etag: str | None) -> None:
         """The same identity again and again until it is durable."""
         event = event_of(self._folder, key, identity, etag)
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(NotAccepted),
-            wait=wait_random_exponential(multiplier=0.2, max=RETRY_MAX_SEC),
-            stop=stop_never,
-            before_sleep=self._note_retry,
-        ):
-            with attempt:
-                await self._shared.acceptor.accept_when_admitted(
-                    self._binding.function, event, trigger="folder", event_format=self._binding.event_format
-                )
+        await self._shared.intake.submit(self._binding, event, on_trouble=self._note)
         self._trouble = None
 
-    def _note_retry(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, HeadraceError):
-            self._trouble = error
+    def _note(self, error: HeadraceError) -> None:
+        self._trouble = error
 
     async def _sleep_until_due(self, listening: asyncio.Task[None]) -> None:
         """Until a file may have settled, the folder is to be read, something was told, or the watch has ended."""
