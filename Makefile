@@ -1,10 +1,13 @@
-# Commands to remember: make dev | test | check | bench | kafka | test-all
+# Commands to remember: make dev | test | check | bench | bench-faults | kafka | test-all
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Most tests wait for processes and clocks, not for a CPU. A module stays together: its broker and servers are its own.
+WORKERS ?= 3
+PARALLEL = --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: dev test test-all check format bench kafka setup clean
+.PHONY: dev test test-all check format bench bench-faults kafka setup clean
 
 setup: $(STAMP)
 
@@ -19,10 +22,10 @@ dev: $(STAMP)            ## everything in one process, with the sample functions
 	$(BIN)/headrace dev --functions examples/functions.yaml --data .headrace
 
 test: check              ## lint, types and every test but the slow sweeps
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-all: check          ## the slow sweeps too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -35,6 +38,9 @@ format: $(STAMP)
 
 bench: $(STAMP)          ## prints the table and writes .bench/latest.json
 	$(BIN)/python -m processor.ops.bench $(if $(LIMITS),--limits $(LIMITS)) $(BENCH)
+
+bench-faults: $(STAMP)   ## how fast what was killed is back, and its runs closed
+	$(BIN)/python -m processor.ops.bench.faults $(BENCH)
 
 kafka: $(STAMP)          ## a local Kafka for users and tests: make kafka [NODES=3]
 	$(BIN)/python deploy/kafka/broker.py run --nodes $(or $(NODES),1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import time
 import uuid
@@ -41,14 +42,15 @@ def any_kafka(data_dir: Path) -> Iterator[str]:
     """Yields the bootstrap servers of a warm broker; raises Unavailable when there is no way to one."""
     given = os.environ.get(GIVEN)
     if given:
-        source: contextlib.AbstractContextManager[str] = contextlib.nullcontext(given)
+        warm(given)
+        yield given
     elif docker_answers():
-        source = containered()
+        with containered() as servers:
+            warm(servers)
+            yield servers
     else:
-        source = local(data_dir)
-    with source as servers:
-        warm(servers)
-        yield servers
+        with local(data_dir) as kafka:
+            yield kafka.bootstrap_servers
 
 
 def docker_answers() -> bool:
@@ -59,14 +61,17 @@ def docker_answers() -> bool:
 
 
 @contextlib.contextmanager
-def local(data_dir: Path) -> Iterator[str]:
+def local(data_dir: Path) -> Iterator[LocalKafka]:
+    """A warm broker that its user may pause, kill and start again; raises Unavailable."""
     kafka = LocalKafka(data_dir=data_dir)
     try:
         kafka.start()
         kafka.wait_ready()
-        yield kafka.bootstrap_servers
+        warm(kafka.bootstrap_servers)
+        yield kafka
     finally:
-        kafka.kill()  # nobody needs the data
+        kafka.kill()
+        shutil.rmtree(data_dir, ignore_errors=True)  # nobody needs it, and it is large
 
 
 @contextlib.contextmanager

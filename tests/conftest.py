@@ -1,22 +1,45 @@
-"""The Kafka of the test session. tests/broker.py says where it comes from."""
+"""What tests of more than one folder share. tests/broker.py says where the Kafka comes from."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import uuid
 from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from deploy.kafka.broker import LocalKafka
 from deploy.kafka.errors import Unavailable
+from tests.broker_desk import BrokerDesk, ask
+from tests.disk import SmallDisk
+from tests.disk import small_disk as mounted
+
+_DESK = pytest.StashKey[BrokerDesk]()
+_DESK_ADDRESS = "headrace_broker_desk"
+#: The fixtures that need one.
+_BROKERS = frozenset({"kafka_bootstrap", "kafka"})
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m "kafka" is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "kafka_bootstrap" in getattr(item, "fixturenames", ()):
+        if _BROKERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_configure_node(node: Any) -> None:
+    """A worker is told where to ask for the broker."""
+    if _DESK not in node.config.stash:
+        node.config.stash[_DESK] = BrokerDesk()
+    node.workerinput[_DESK_ADDRESS] = node.config.stash[_DESK].address
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _DESK in config.stash:
+        config.stash[_DESK].close()
 
 
 _BROKER_STARTED = pytest.StashKey[bool]()
@@ -34,18 +57,47 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.fixture(scope="session")
-def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Bootstrap servers of a warm broker, one for the whole session: use `topic_prefix` for every name."""
+def kafka_bootstrap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers of a warm broker, one for the whole session and all its workers: use `topic_prefix` for every
+    name.
+    """
     from tests.broker import any_kafka, unavailable  # unit tests need neither the Kafka clients nor Docker's
 
-    data_dir = tmp_path_factory.mktemp("kafka")
+    desk: str | None = getattr(request.config, "workerinput", {}).get(_DESK_ADDRESS)
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, data_dir)
         try:
-            servers = stack.enter_context(any_kafka(data_dir))
+            servers = ask(desk) if desk else stack.enter_context(any_kafka(tmp_path_factory.mktemp("kafka")))
         except Unavailable as why:
             unavailable(why)
         yield servers
+
+
+@pytest.fixture(scope="module")
+def kafka_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """Warm, and for the tests of one module alone: they may kill it. Use `kafka`."""
+    from tests.broker import local, unavailable
+
+    with contextlib.ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(local(tmp_path_factory.mktemp("kafka")))
+        except Unavailable as why:
+            unavailable(why)
+        yield cluster
+
+
+@pytest.fixture
+def kafka(kafka_of_module: LocalKafka) -> LocalKafka:
+    """It runs, whatever the last test did to it."""
+    kafka_of_module.node(1).start()
+    kafka_of_module.wait_ready()
+    return kafka_of_module
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Of 8 MiB."""
+    with mounted(tmp_path / "disk", mib=8) as disk:
+        yield disk
 
 
 @pytest.fixture

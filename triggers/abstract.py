@@ -8,8 +8,6 @@ leaves `run`, as long as the adapter can hope to recover by itself.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 from processor.core.errors import HeadraceError
+from processor.core.trigger_records import trigger_id
 from processor.dispatcher.accept import Receipt
 
 
@@ -72,8 +71,7 @@ class Binding:
     @property
     def trigger_id(self) -> str:
         """Names it for people and on the `triggers` topic; the same as long as its settings are."""
-        settings = json.dumps(self.settings, sort_keys=True).encode()
-        return f"{self.function}-{self.kind}-{hashlib.sha256(settings).hexdigest()[:8]}"
+        return trigger_id(self.function, self.kind, self.settings)
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.function}"

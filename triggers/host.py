@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import operator
+from collections.abc import Awaitable, Mapping
 
 from processor.core.clock import Clock
 from processor.core.errors import HeadraceError
 from processor.core.function import Function
+from processor.core.trigger_records import GATEWAY_KINDS, Pause
+from processor.dispatcher.accept import Receipt
 from processor.registry.registry import Registry
-from triggers.abstract import AdapterFactory, Binding, Health, Trigger, TriggerState
+from triggers.abstract import AdapterFactory, Binding, Health, TriggerState
+from triggers.control import TriggerControl
+from triggers.keeper import Keeper, NotRunning
 
 log = logging.getLogger(__name__)
 
@@ -19,14 +22,12 @@ log = logging.getLogger(__name__)
 FOLLOW_SEC = 0.5
 #: An adapter that ended with an error is started again after this long, doubled each time up to the limit.
 FIRST_PAUSE_SEC = 1.0
-LONGEST_PAUSE_SEC = 60.0
-#: One that ran this long was well: its next pause is the first again.
-WELL_AFTER_SEC = 60.0
 
 
 class TriggerHost:
     """Runs the adapters of all enabled functions, and follows the registry: a function deployed later gets its
-    triggers, a changed or disabled one loses those it had. Used on one event loop.
+    triggers, a changed or disabled one loses those it had; a paused trigger lets go of its source. Used on one event
+    loop.
     """
 
     def __init__(
@@ -35,26 +36,44 @@ class TriggerHost:
         registry: Registry,
         adapters: Mapping[str, AdapterFactory],
         clock: Clock,
+        control: TriggerControl | None = None,
         first_pause_sec: float = FIRST_PAUSE_SEC,
     ) -> None:
-        """registry: started by whoever made it. adapters: by kind, as in the manifest's `events`."""
+        """registry: started by whoever made it. adapters: by kind, as in the manifest's `events`. control: started and
+        stopped here; without it nothing can be paused or fired, and nobody is told.
+        """
         self._registry = registry
         self._adapters = adapters
         self._clock = clock
+        self._control = control
         self._first_pause_sec = first_pause_sec
-        self._keepers: dict[str, _Keeper] = {}
+        #: By creation of the function and id of the trigger: two equal entries are one.
+        self._keepers: dict[tuple[int, str], Keeper] = {}
+        self._wanted: dict[tuple[int, str], Binding] = {}
+        self._functions: tuple[Function, ...] = ()
+        self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns once the adapters of all functions known by now are under way."""
+        """Returns once the adapters of all functions known by now are under way, except for those that are paused.
+        Raises TransportUnavailable.
+        """
+        if self._control is not None:
+            await self._control.start(self)
         await self._reconcile()
         self._task = asyncio.create_task(self._follow(), name="trigger-host")
+        if self._control is not None:
+            self._control.serve(self)
 
     async def stop(self) -> None:
         """Follows no more, then ends the adapters; events in their hands are accepted or come again."""
         if self._task is not None:
-            await _cancel(self._task)
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
         await asyncio.gather(*(keeper.stop() for keeper in self._keepers.values()))
+        if self._control is not None:
+            await self._control.stop()
         self._keepers.clear()
 
     @property
@@ -66,13 +85,36 @@ class TriggerHost:
         keepers = sorted(self._keepers.values(), key=lambda each: (each.binding.function, each.binding.kind))
         return [(each.binding, each.health) for each in keepers]
 
+    def health_by_id(self) -> Mapping[str, Health]:
+        return {trigger: keeper.health for (_, trigger), keeper in self._keepers.items()}
+
     def summary(self) -> str:
-        count = sum(health.state is not TriggerState.UNSUPPORTED for _, health in self.health())
-        return f"watching {count} source{'s' * (count != 1)}"
+        states = [health.state for _, health in self.health()]
+        paused = sum(each is TriggerState.PAUSED for each in states)
+        count = sum(each is not TriggerState.UNSUPPORTED for each in states) - paused
+        return f"watching {count} source{'s' * (count != 1)}" + (f", {paused} paused" if paused else "")
+
+    def wake(self) -> None:
+        """What is paused has changed."""
+        self._woken.set()
+
+    def state_of(self, trigger: str) -> TriggerState | None:
+        keeper = self._find(trigger)
+        return None if keeper is None else keeper.health.state
+
+    async def fire(self, trigger: str) -> list[Receipt]:
+        """Raises NotRunning, NotFirable and whatever the adapter raises."""
+        keeper = self._find(trigger)
+        if keeper is None:
+            raise NotRunning(f"no trigger {trigger!r} is here any more")
+        return await keeper.fire()
 
     async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(FOLLOW_SEC)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FOLLOW_SEC):
+                    await self._woken.wait()
+            self._woken.clear()
             try:
                 self._registry.refresh()
             except HeadraceError as error:  # the log is away: what is known goes on
@@ -80,14 +122,42 @@ class TriggerHost:
             await self._reconcile()
 
     async def _reconcile(self) -> None:
-        wanted = {_key(each): each for function in self._registry.view.all() for each in bindings_of(function)}
-        gone = [self._keepers.pop(key) for key in list(self._keepers) if key not in wanted]
-        await asyncio.gather(*(keeper.stop() for keeper in gone))
-        for key, binding in wanted.items():
+        self._read_functions()
+        gone = [self._keepers.pop(key) for key in list(self._keepers) if key not in self._wanted]
+        for key, binding in self._wanted.items():
             if key not in self._keepers:
-                keeper = _Keeper(binding, self._adapters.get(binding.kind), self._clock, self._first_pause_sec)
-                self._keepers[key] = keeper
+                adapter = self._adapters.get(binding.kind)
+                self._keepers[key] = Keeper(binding, adapter, self._clock, self._first_pause_sec)
+        await asyncio.gather(*(keeper.stop() for keeper in gone))  # before what takes their place: it has their source
+        await asyncio.gather(*self._settle())
+        for keeper in self._keepers.values():
+            keeper.note_state()
+
+    def _read_functions(self) -> None:
+        """A function that was not deployed again is the same object: ids of a thousand triggers cost milliseconds."""
+        functions = self._registry.view.all()
+        if len(functions) == len(self._functions) and all(map(operator.is_, functions, self._functions)):
+            return
+        self._functions = functions
+        bindings = [each for function in functions for each in bindings_of(function)]
+        self._wanted = {(each.creation, each.trigger_id): each for each in bindings}
+
+    def _settle(self) -> list[Awaitable[None]]:
+        """Starts what should run; returns what has to be awaited for the others to be paused."""
+        pausing: list[Awaitable[None]] = []
+        for (_, trigger), keeper in self._keepers.items():
+            pause = self._pause_of(trigger)
+            if pause is None:
                 keeper.start()
+            elif not keeper.paused:
+                pausing.append(keeper.pause(pause))
+        return pausing
+
+    def _pause_of(self, trigger: str) -> Pause | None:
+        return None if self._control is None else self._control.pause_of(trigger)
+
+    def _find(self, trigger: str) -> Keeper | None:
+        return next((keeper for (_, each), keeper in self._keepers.items() if each == trigger), None)
 
 
 def bindings_of(function: Function) -> list[Binding]:
@@ -97,77 +167,5 @@ def bindings_of(function: Function) -> list[Binding]:
         Binding(function=function.name, creation=function.creation, kind=kind, settings=settings)
         for event in function.events
         for kind, settings in event.items()
+        if kind not in GATEWAY_KINDS
     ]
-
-
-def _key(binding: Binding) -> str:
-    settings = json.dumps(binding.settings, sort_keys=True)
-    return f"{binding.function}\0{binding.creation}\0{binding.kind}\0{settings}"
-
-
-@dataclass(slots=True)
-class _Keeper:
-    """Keeps the adapter of one binding running."""
-
-    binding: Binding
-    factory: AdapterFactory | None
-    clock: Clock
-    first_pause_sec: float
-    _trigger: Trigger | None = None
-    _task: asyncio.Task[None] | None = None
-    #: Instead of the adapter's own, while there is none running.
-    _instead: Health | None = field(default_factory=lambda: Health(state=TriggerState.STARTING))
-
-    @property
-    def health(self) -> Health:
-        return self._instead or (self._trigger.health if self._trigger else Health(state=TriggerState.STARTING))
-
-    def start(self) -> None:
-        if self.factory is None:
-            self._instead = Health(
-                state=TriggerState.UNSUPPORTED,
-                reason=f"this version has no adapter for {self.binding.kind!r}",
-                remedy="Use another trigger, or a version that has it.",
-            )
-            log.warning("%s: %s", self.binding, self._instead.reason, extra=self._fields("trigger_unsupported"))
-            return
-        self._task = asyncio.create_task(self._keep(self.factory), name=f"trigger {self.binding}")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            await _cancel(self._task)
-        self._instead = Health(state=TriggerState.STOPPED)
-
-    async def _keep(self, factory: AdapterFactory) -> None:
-        pause_sec = self.first_pause_sec
-        while True:
-            begun_sec = self.clock.boottime()
-            error = await self._run_once(factory)
-            if self.clock.boottime() - begun_sec >= WELL_AFTER_SEC:
-                pause_sec = self.first_pause_sec
-            self._instead = Health(
-                state=TriggerState.FAILED,
-                reason=str(error) or type(error).__name__,
-                remedy=getattr(error, "remedy", "") or f"It is started again in {pause_sec:g} s.",
-            )
-            await asyncio.sleep(pause_sec)
-            pause_sec = min(pause_sec * 2, LONGEST_PAUSE_SEC)
-
-    async def _run_once(self, factory: AdapterFactory) -> Exception:
-        try:
-            self._trigger = factory(self.binding)
-            self._instead = None
-            await self._trigger.run()
-        except Exception as error:  # whatever it is, the other triggers go on and this one begins again
-            log.exception("%s ended: %s", self.binding, error, extra=self._fields("trigger_failed"))
-            return error
-        return RuntimeError("it ended without an error")
-
-    def _fields(self, action: str) -> dict[str, str]:
-        return {"action": action, "function": self.binding.function}
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

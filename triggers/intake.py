@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_never, wait_random_exponential
 
@@ -11,7 +12,7 @@ from processor.core.errors import HeadraceError
 from processor.core.event import Event
 from processor.core.rejected import Rejection
 from processor.core.topics import REJECTED
-from processor.dispatcher.accept import Acceptor, NotAccepted, Receipt
+from processor.dispatcher.accept import Accepted, Acceptor, NotAccepted, Receipt
 from processor.transport.abstract import Appender, Outcome
 from triggers.abstract import Binding
 
@@ -23,6 +24,7 @@ RETRY_MAX_SEC = 30.0
 AS_DATA = "data"
 _SHAPED = frozenset({"scf", "aws"})
 
+Answer = TypeVar("Answer")
 Trouble = Callable[[HeadraceError], None]
 
 
@@ -41,35 +43,60 @@ class Intake:
         on_trouble: told about each failed try. Raises UnknownFunction, FunctionDisabled, EventTooLarge: these would
         come again and again, so the adapter has to decide (reject, or wait).
         """
-        event_format = AS_DATA if binding.event_format in _SHAPED else binding.event_format
-        async for attempt in _until_durable(on_trouble):
-            with attempt:
-                return await self._acceptor.accept_when_admitted(
-                    binding.function, event, trigger=binding.kind, event_format=event_format
-                )
-        raise AssertionError("tries without end")
+        return await _until_durable(
+            lambda: self._acceptor.accept_when_admitted(
+                binding.function, event, trigger=binding.kind, event_format=_format_of(binding)
+            ),
+            on_trouble,
+        )
+
+    async def submit_some(
+        self, binding: Binding, events: Sequence[Event], *, on_trouble: Trouble | None = None
+    ) -> list[Accepted]:
+        """For many events at hand: returns once the first of them, and as many right behind it as the function's rate
+        admits at once, are durable. The answers, RequestIds or why an event can never be one, belong to
+        events[: len(answers)]; the rest is for the next call. Raises UnknownFunction, FunctionDisabled.
+        """
+        return await _until_durable(
+            lambda: self._acceptor.accept_some(
+                binding.function, events, trigger=binding.kind, event_format=_format_of(binding)
+            ),
+            on_trouble,
+        )
 
     async def reject(self, rejection: Rejection, *, on_trouble: Trouble | None = None) -> None:
         """Returns once it is durable on `rejected`."""
         log.warning("rejected %s: %s", rejection.origin, rejection.reason, extra={"action": "reject"})
-        async for attempt in _until_durable(on_trouble):
-            with attempt:
-                appended = await self._appender.append(
-                    REJECTED.name, rejection.value(), headers=rejection.all_headers()
-                )
-                if appended.outcome is not Outcome.YES:
-                    raise NotAccepted("", appended.outcome, appended.reason)
+        await _until_durable(lambda: self._keep(rejection), on_trouble)
+
+    async def _keep(self, rejection: Rejection) -> None:
+        appended = await self._appender.append(REJECTED.name, rejection.value(), headers=rejection.all_headers())
+        if appended.outcome is not Outcome.YES:
+            raise NotAccepted("", appended.outcome, appended.reason)
 
 
-def _until_durable(on_trouble: Trouble | None) -> AsyncRetrying:
+def _format_of(binding: Binding) -> str:
+    return AS_DATA if binding.event_format in _SHAPED else binding.event_format
+
+
+async def _until_durable(attempt: Callable[[], Awaitable[Answer]], on_trouble: Trouble | None) -> Answer:
     def note(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if on_trouble is not None and isinstance(error, HeadraceError):
             on_trouble(error)
 
-    return AsyncRetrying(
+    try:
+        return await attempt()
+    except NotAccepted as error:
+        first = error  # what follows costs more than an event that is accepted at once
+    async for again in AsyncRetrying(
         retry=retry_if_exception_type(NotAccepted),
         wait=wait_random_exponential(multiplier=0.2, max=RETRY_MAX_SEC),
         stop=stop_never,
         before_sleep=note,
-    )
+    ):
+        with again:
+            if again.retry_state.attempt_number == 1:
+                raise first
+            return await attempt()
+    raise AssertionError("tries without end")

@@ -27,16 +27,46 @@ _COMMANDS = {
     "deploy": ("deploy:deploy", "Deploy the functions of a manifest."),
     "invoke": ("invoke:invoke", "Send an event to a function; its RequestId comes back at once."),
     "logs": ("logs:logs", "Print a run's log lines, or follow them."),
+    "audit": ("audit:audit", "Count what keeps or breaks each promise, from the log itself."),
+    "chaos": ("chaos:chaos", "Break a system of its own on purpose, under load, and audit it."),
     "doctor": ("doctor:doctor", "Check settings, broker, topics, disk: what is wrong, and what to do."),
 }
 _NOUNS = {
     "runs": (
         "Runs: what was, is and will be executed.",
-        {"ls": ("runs:ls", "List runs, newest first."), "show": ("runs:show", "Show one run.")},
+        {
+            "ls": ("runs:ls", "List runs, newest first."),
+            "show": ("runs:show", "Show one run."),
+            "cancel": ("runs:cancel", "Cancel a run: one that waits is not started, one that runs is killed."),
+        },
     ),
     "functions": (
         "Functions: what is deployed.",
-        {"ls": ("functions:ls", "List functions."), "show": ("functions:show", "Show one function.")},
+        {
+            "ls": ("functions:ls", "List functions."),
+            "show": ("functions:show", "Show one function."),
+            "pause": ("functions:pause", "Stop starting its runs; events wait."),
+            "resume": ("functions:resume", "Start its runs again."),
+        },
+    ),
+    "triggers": (
+        "Triggers: where events come from.",
+        {
+            "ls": ("triggers:ls", "List triggers and how they are."),
+            "show": ("triggers:show", "Show one trigger, in every process that runs it."),
+            "fire": ("triggers:fire", "Fire a trigger once, now."),
+            "pause": ("triggers:pause", "Pause a trigger; what happens meanwhile waits at its source."),
+            "resume": ("triggers:resume", "Resume a paused trigger."),
+        },
+    ),
+    "rejected": (
+        "Rejected: what could not become an event, or not be run.",
+        {
+            "ls": ("rejected:ls", "List what was rejected, newest first."),
+            "show": ("rejected:show", "Show one, with its bytes."),
+            "redrive": ("rejected:redrive", "Send it again."),
+            "discard": ("rejected:discard", "Leave it at that: it is not listed any more."),
+        },
     ),
     "topics": ("Topics of this installation.", {"init": ("topics:init", "Create the topics that are missing.")}),
     "config": (

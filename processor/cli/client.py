@@ -70,6 +70,11 @@ class Client:
     def function(self, name: str) -> dict[str, Any]:
         return self._ask("GET", f"/v1/functions/{quote(name, safe='')}")
 
+    def set_paused(self, name: str, paused: bool) -> dict[str, Any]:
+        """Returns the function as it is now."""
+        path = f"/v1/functions/{quote(name, safe='')}/{'pause' if paused else 'resume'}"
+        return self._ask("POST", path, limit_sec=DEPLOY_SEC)
+
     def deploy(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         body = json.dumps(entry).encode()
         path = f"/v1/functions/{quote(name, safe='')}"
@@ -87,6 +92,38 @@ class Client:
         """wait_sec: how long the gateway may wait for the run's end, at most MAX_WAIT_SEC."""
         query = f"?wait={wait_sec}" if wait_sec else ""
         return self._ask("GET", f"/v1/runs/{quote(request_id, safe='')}{query}", limit_sec=CALL_SEC + wait_sec)
+
+    def cancel(self, request_id: str, grace_sec: float = 0.0) -> dict[str, Any]:
+        """Returns once it is certain to be looked at. Raises Answered (409) when the run had ended otherwise before."""
+        body, headers = json.dumps({"grace": grace_sec}).encode(), {"content-type": "application/json"}
+        return self._ask("POST", f"/v1/runs/{quote(request_id, safe='')}/cancel", body, headers)
+
+    def triggers(self, **query: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ask("GET", f"/v1/triggers?{urlencode(query)}")["triggers"]
+        return found
+
+    def trigger(self, name: str) -> dict[str, Any]:
+        return self._ask("GET", f"/v1/triggers/{quote(name, safe='')}")
+
+    def order_trigger(self, name: str, order: str) -> dict[str, Any]:
+        """order: pause or resume (returns the trigger), or fire (returns the request's id)."""
+        return self._ask("POST", f"/v1/triggers/{quote(name, safe='')}/{order}")
+
+    def trigger_fire(self, name: str, fire: str) -> dict[str, Any]:
+        return self._ask("GET", f"/v1/triggers/{quote(name, safe='')}/fires/{quote(fire, safe='')}")
+
+    def rejected(self, **query: str) -> dict[str, Any]:
+        return self._ask("GET", f"/v1/rejected?{urlencode(query)}")
+
+    def rejected_one(self, place: str) -> dict[str, Any]:
+        return self._ask("GET", f"/v1/rejected/{quote(place, safe='')}")
+
+    def mark_rejected(self, place: str, mark: str, function: str | None = None) -> dict[str, Any]:
+        """mark: redrive or discard."""
+        body = b"" if function is None else json.dumps({"function": function}).encode()
+        return self._ask(
+            "POST", f"/v1/rejected/{quote(place, safe='')}/{mark}", body, {"content-type": "application/json"}
+        )
 
     def wait(self, request_id: str, show: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
         """Blocks until the run has ended, and returns it. show: called with it every second meanwhile."""
@@ -156,7 +193,9 @@ class Client:
         """limit_sec: for connecting, and for each wait for more of the answer. Raises Unreachable, Answered."""
         connection = self._connection(limit_sec)
         try:
-            connection.request(method, self._parts.path.rstrip("/") + path, body or None, dict(headers))
+            # One call for each connection: told so, the gateway keeps none open for us, and neither do we.
+            told = {**headers, "connection": "close"}
+            connection.request(method, self._parts.path.rstrip("/") + path, body or None, told)
             response = connection.getresponse()
         except TimeoutError as error:
             connection.close()

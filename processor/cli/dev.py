@@ -53,7 +53,8 @@ def run_everything(loaded: Loaded, *, word: str, banner: bool, open_browser: boo
     from processor.cli.logging_setup import set_up_logging
     from processor.cli.manifest import deploy_directly, make_watched_folders, manifest_if_any
     from processor.cli.reload import Reloader
-    from processor.cli.roles import ROLES, Site
+    from processor.cli.roles import ROLES
+    from processor.cli.site import Site
     from processor.cli.supervisor import run_on_loop, run_roles
 
     settings = loaded.settings

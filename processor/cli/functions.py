@@ -31,6 +31,23 @@ def show(name: Annotated[str, Parameter(help="Function.")], /, *, asking: Asking
     return Exit.OK
 
 
+def pause(name: Annotated[str, Parameter(help="Function.")], /, *, asking: Asking = ASKING) -> int:
+    """Stop starting a function's runs: its events go on being accepted and wait. What runs goes on."""
+    return _set_paused(name, True, asking)
+
+
+def resume(name: Annotated[str, Parameter(help="Function.")], /, *, asking: Asking = ASKING) -> int:
+    """Start a paused function's runs again, in the order of their acceptance."""
+    return _set_paused(name, False, asking)
+
+
+def _set_paused(name: str, paused: bool, asking: Asking) -> int:
+    found = Client(settings_of(asking).settings.gateway.client_url).set_paused(name, paused)
+    print_json(found) if asking.as_json else print(f"{name} {'paused' if found['paused'] else 'resumed'}")
+    return Exit.OK
+
+
 def _triggers(function: dict[str, Any]) -> str:
+    states = ["" if function["enabled"] else " (disabled)", " (paused)" if function["paused"] else ""]
     kinds = ["http", *(kind for event in function["events"] for kind in event)]
-    return ", ".join(dict.fromkeys(kinds)) + ("" if function["enabled"] else " (disabled)")
+    return ", ".join(dict.fromkeys(kinds)) + "".join(states)

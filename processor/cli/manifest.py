@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from processor.cli.layers import Loaded
-from processor.cli.roles import Site
+from processor.cli.site import Site
 from processor.registry.manifest import Manifest, load_manifest
 from processor.registry.spec import notes
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from processor.cli.manifest import deploy_directly
-from processor.cli.roles import Site
+from processor.cli.site import Site
 from processor.core.errors import HeadraceError
 from processor.registry.manifest import Manifest, load_manifest
 from triggers.folder.watch import Change, FolderWatch

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from processor.cli.client import Client
+from processor.cli.client import Answered, Client
 from processor.cli.errors import Exit
 from processor.cli.options import ASKING, Asking, settings_of
 from processor.cli.output import print_json, print_members, print_table, seconds_of, verdict_line
+from processor.core.run import StatusCode
 
 State = Literal["QUEUED", "RUNNING", "FINISHED", "FAILED", "ABORTED"]
 
@@ -64,6 +65,46 @@ def show(request_id: Annotated[str, Parameter(help="RequestId.")], /, *, asking:
     if error.get("stack"):
         print(error["stack"])
     return Exit.OK
+
+
+def cancel(
+    request_id: Annotated[str, Parameter(help="RequestId.")],
+    /,
+    *,
+    grace: float = 0.0,
+    wait: bool = False,
+    asking: Asking = ASKING,
+) -> int:
+    """Cancel a run: one that waits is not started, one that runs is killed with everything that it has started. Its
+    verdict is ABORTED 499.
+
+    Exit code: 0 when it is being cancelled, with --wait when it was; 1 when it had ended otherwise before, and that
+    end is printed.
+
+    Parameters
+    ----------
+    grace
+        Seconds between SIGTERM and SIGKILL; 0: killed at once.
+    wait
+        Wait for the end, and print it.
+    """
+    client = Client(settings_of(asking).settings.gateway.client_url)
+    answer = _cancelled(client, request_id, grace)
+    run = client.wait(request_id) if wait else answer.get("run")
+    if asking.as_json:
+        print_json(run or answer)
+    else:
+        print(verdict_line(run) if run else f"{request_id} is being cancelled")
+    return Exit.FAILED if run and run["status_code"] != StatusCode.CANCELLED else Exit.OK
+
+
+def _cancelled(client: Client, request_id: str, grace_sec: float) -> dict[str, Any]:
+    try:
+        return client.cancel(request_id, grace_sec)
+    except Answered as error:
+        if "run" not in error.problem:
+            raise
+        return {"run": error.problem["run"]}
 
 
 def _local(time: str | None) -> str:

@@ -75,13 +75,23 @@ class ExecutorRoleSettings:
     slots: int = computed(default_slots, "runs at the same time on this executor", low=1, high=10_000)
     max_instances: int | None = setting(None, "living instances, idle ones included; left out: twice the slots", low=1)
     isolation_limit_sec: float = setting(60.0, "an executor cut off from the brokers kills its runs after", low=10)
+    containment: Literal["auto", "cgroup", "sweep"] = setting("auto", "how all processes of an instance are found")
+    max_processes: int = setting(1_024, "processes, or threads, of one instance at the same time", low=8)
     drain_limit_sec: float = setting(90_000.0, "a stopping executor waits this long for its runs", low=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderSettings:
-    settle_sec: float = setting(0.5, "a file must be unchanged for this long before it is an event", low=0, high=3_600)
+    settle_sec: float = setting(0.5, "a file that a reading finds must be unchanged for this long", low=0, high=3_600)
     rescan_sec: float = setting(300.0, "how often a watched folder is read whole, for what nobody told us", low=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TriggersSettings:
+    host: str = setting("127.0.0.1", "address that http triggers and webhooks are called at")
+    port: int | None = setting(
+        None, "port of the same; left out: the one after the gateway's (8788); 0 takes any free one", low=0, high=65_535
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +110,7 @@ class Settings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     executor: ExecutorRoleSettings = field(default_factory=ExecutorRoleSettings)
     folder: FolderSettings = field(default_factory=FolderSettings)
+    triggers: TriggersSettings = field(default_factory=TriggersSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
     @property
@@ -109,6 +120,14 @@ class Settings:
             return self.data_dir
         prefix = self.kafka.topic_prefix.strip(".")
         return self.data_dir / (f"kafka-{prefix}" if prefix else "kafka")
+
+    @property
+    def listener_port(self) -> int:
+        """Follows the gateway's, so that two installations on one machine need to be told only one port each."""
+        if self.triggers.port is not None:
+            return self.triggers.port
+        gateway = self.gateway.port
+        return gateway + 1 if 0 < gateway < 65_535 else 0
 
     @property
     def history_path(self) -> Path:

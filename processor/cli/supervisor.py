@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from typing import Any, TypeVar
 
 from processor.cli.errors import CommandFailed
-from processor.cli.roles import ROLES, Role, Site
+from processor.cli.roles import ROLES
 from processor.cli.settings import Settings
+from processor.cli.site import Role, Site
 
 T = TypeVar("T")
 

@@ -90,10 +90,12 @@ class Vector:
         """True when this record, or an earlier copy of it, was taken. For rebuilding the window by reading back: a
         record that was dropped for a hole before it must not hide the copy that comes later.
         """
-        if stamp.intake_id != self.intake_id:
-            return True
-        highest = self._highest.get(stamp.intake.partition)
-        return highest is not None and stamp.intake.order <= highest
+        return stamp.intake_id != self.intake_id or self.has_passed_position(stamp.intake)
+
+    def has_passed_position(self, intake: Position) -> bool:
+        """The same of a position on the intake topic that this vector is about."""
+        highest = self._highest.get(intake.partition)
+        return highest is not None and intake.order <= highest
 
     def take(self, stamp: Stamp) -> None:
         if stamp.intake_id != self.intake_id:

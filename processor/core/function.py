@@ -41,6 +41,8 @@ class Function:
     #: Counts writes of this record; a deploy names the revision it was based on.
     revision: int = 1
     enabled: bool = True
+    #: Events go on being accepted and queue; none is started. Not of the manifest: a deploy keeps it.
+    paused: bool = False
     #: Locked at creation.
     async_execution: bool = True
     queue_partitions: int = 4

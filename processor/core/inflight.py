@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import orjson
 
 from processor.core.errors import Undecodable
 from processor.core.run import Delivery
+from processor.core.waits import Wait, WaitReason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,25 +24,30 @@ class Intent:
     function: str
     delivery: Delivery
     batch: int
+    #: Its executor lives and gave the claim up, since nobody could tell how its commit ended: it will never start it,
+    #: and recovery decides (DESIGN 5.3c).
+    abandoned: bool = False
 
     @property
     def key(self) -> bytes:
         return intent_key(self.executor, self.request_id, self.delivery)
 
     def encode(self) -> bytes:
-        return orjson.dumps((self.executor, self.request_id, self.function, str(self.delivery), self.batch))
+        intent = (self.executor, self.request_id, self.function, str(self.delivery), self.batch)
+        return orjson.dumps((*intent, True) if self.abandoned else intent)
 
     @classmethod
     def decode(cls, value: bytes) -> Intent:
         """Raises Undecodable."""
         try:
-            executor, request_id, function, delivery, batch = orjson.loads(value)
+            executor, request_id, function, delivery, batch, *more = orjson.loads(value)
             return cls(
                 executor=executor,
                 request_id=request_id,
                 function=function,
                 delivery=Delivery.parse(delivery),
                 batch=batch,
+                abandoned=bool(more and more[0]),
             )
         except (ValueError, TypeError, AttributeError) as error:
             raise Undecodable(f"not an intent: {error}") from error
@@ -76,6 +84,13 @@ class Sign:
     process: str
     role: str
     at_ms: int
+    #: Of an executor's heartbeat: it claims; it could start one more run; why what it owns waits, by function.
+    serving: bool = True
+    room: bool = True
+    waits: Mapping[str, Wait] = field(default_factory=dict)
+    #: Of a mark: who wrote it; and the offset of the last heartbeat before the silence, where silence was the reason.
+    by: str = ""
+    after: int | None = None
 
     @property
     def key(self) -> bytes:
@@ -83,16 +98,44 @@ class Sign:
         return f"{self.kind.value} {self.process}".encode()
 
     def encode(self) -> bytes:
-        return orjson.dumps((self.kind.value, self.process, self.role, self.at_ms))
+        sign = (self.kind.value, self.process, self.role, self.at_ms)
+        if self.kind is SignKind.DEAD:
+            return orjson.dumps((*sign, {"by": self.by, "after": self.after}))
+        if self.serving and self.room and not self.waits:
+            return orjson.dumps(sign)
+        waits = {name: (wait.reason.value, wait.running, wait.limit) for name, wait in self.waits.items()}
+        return orjson.dumps((*sign, {"serving": self.serving, "room": self.room, "waits": waits}))
 
     @classmethod
     def decode(cls, value: bytes) -> Sign:
-        """Raises Undecodable."""
+        """Raises Undecodable. What a newer version may add at the end is passed over: whether a process lives must not
+        hang on it.
+        """
         try:
-            kind, process, role, at_ms = orjson.loads(value)
-            return cls(kind=SignKind(kind), process=process, role=role, at_ms=at_ms)
-        except (ValueError, TypeError) as error:
+            kind, process, role, at_ms, *more = orjson.loads(value)
+            load = more[0] if more else {}
+            return cls(
+                kind=SignKind(kind),
+                process=process,
+                role=role,
+                at_ms=at_ms,
+                serving=load.get("serving", True),
+                room=load.get("room", True),
+                waits=_waits(load.get("waits", {})),
+                by=load.get("by", ""),
+                after=load.get("after"),
+            )
+        except (ValueError, TypeError, AttributeError) as error:
             raise Undecodable(f"not a life sign: {error}") from error
+
+
+def _waits(document: dict[str, Any]) -> dict[str, Wait]:
+    known = {each.value for each in WaitReason}
+    return {
+        name: Wait(WaitReason(reason), running, limit)
+        for name, (reason, running, limit, *_) in document.items()
+        if reason in known
+    }
 
 
 def opened_key(topic: str, partition: int) -> bytes:

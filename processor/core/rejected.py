@@ -10,7 +10,7 @@ KEPT_BYTES = 1_048_576
 KEPT_REASON_CHARS = 2_000
 
 REASON, ORIGIN, TRIGGER, FUNCTION, TRUNCATED = "reason", "origin", "trigger", "function", "truncated"
-_OURS = frozenset({REASON, ORIGIN, TRIGGER, FUNCTION, TRUNCATED})
+_OURS = (REASON, ORIGIN, TRIGGER, FUNCTION, TRUNCATED)
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -28,35 +28,31 @@ class Rejection:
     function: str = ""
     #: Headers it came with.
     headers: Headers = ()
+    #: It is here in part: too large to be kept whole, with its headers.
+    truncated: bool = False
 
     def value(self) -> bytes:
         return self.raw[:KEPT_BYTES]
 
     def all_headers(self) -> Headers:
-        ours = [
-            (REASON, self.reason[:KEPT_REASON_CHARS].encode()),
-            (ORIGIN, self.origin.encode()),
-            (TRIGGER, self.trigger.encode()),
-            (FUNCTION, self.function.encode()),
-        ]
-        cut = [(TRUNCATED, b"true")] if len(self.raw) > KEPT_BYTES else []
-        return [*((name, value) for name, value in ours if value), *cut, *self.headers]
+        """Ours first, also the empty ones: what stands behind them is theirs, whatever its name."""
+        cut = self.truncated or len(self.raw) > KEPT_BYTES
+        ours = (self.reason[:KEPT_REASON_CHARS], self.origin, self.trigger, self.function, "true" if cut else "")
+        return [*zip(_OURS, (each.encode() for each in ours), strict=True), *self.headers]
 
 
 def rejection_of(value: bytes | None, headers: Headers) -> Rejection:
-    """Reads one back; the first header of each of our names is ours. Never raises."""
-    ours: dict[str, str] = {}
-    theirs: list[tuple[str, bytes]] = []
-    for name, text in headers:
-        if name in _OURS and name not in ours:
-            ours[name] = text.decode("utf-8", "replace")
-        else:
-            theirs.append((name, text))
+    """Reads one back; never raises. What does not begin with our headers was not written by us: no reason is known."""
+    names = tuple(name for name, _ in headers[: len(_OURS)])
+    if names != _OURS:
+        return Rejection(raw=value or b"", reason="", origin="", headers=headers)
+    reason, origin, trigger, function, cut = (text.decode("utf-8", "replace") for _, text in headers[: len(_OURS)])
     return Rejection(
         raw=value or b"",
-        reason=ours.get(REASON, ""),
-        origin=ours.get(ORIGIN, ""),
-        trigger=ours.get(TRIGGER, ""),
-        function=ours.get(FUNCTION, ""),
-        headers=theirs,
+        reason=reason,
+        origin=origin,
+        trigger=trigger,
+        function=function,
+        headers=headers[len(_OURS) :],
+        truncated=bool(cut),
     )

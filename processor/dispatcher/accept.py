@@ -6,18 +6,20 @@ The caller acknowledges its upstream after `accept` has returned, and never befo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from processor.core.clock import Clock
-from processor.core.codec import encode_structured
+from processor.core.codec import Unencodable, encode_structured
 from processor.core.errors import HeadraceError
 from processor.core.event import FORMAT_ATTRIBUTE, FUNCTION_ATTRIBUTE, TRIGGER_ATTRIBUTE, Event
 from processor.core.function import Function
 from processor.core.request_id import partition_of, request_id
 from processor.core.topics import INTAKE, MAX_EVENT_BYTES
+from processor.dispatcher.bulk import BulkAppender, Outgoing
 from processor.dispatcher.throttle import Rate, TokenBucket
-from processor.transport.abstract import Appender, Outcome
+from processor.transport.abstract import Appender, AppendFailed, Outcome, TransportError
 
 _STRUCTURED = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
@@ -87,11 +89,19 @@ class NotAccepted(HeadraceError):
         self.outcome = outcome
 
 
+#: Of one event among many: its RequestId once it is durable, or why it can never be.
+Accepted = str | EventTooLarge | Unencodable
+
+#: A function's tokens are taken for this long at a time where many events wait: a flush each 50 ms, not each token.
+_PACE_SEC = 0.05
+
+
 class Acceptor:
     """One per process that accepts events; used on one event loop.
 
     functions: looks a function up by name in the process's view of the registry.
     live_gateways: how many gateways share each function's rate right now.
+    bulk: for `accept_some`; who does not call that needs none.
     """
 
     def __init__(
@@ -102,12 +112,14 @@ class Acceptor:
         clock: Clock,
         intake_partitions: int = INTAKE.partitions,
         live_gateways: Callable[[], int] = lambda: 1,
+        bulk: BulkAppender | None = None,
     ) -> None:
         self._functions = functions
         self._appender = appender
         self._clock = clock
         self._intake_partitions = intake_partitions
         self._live_gateways = live_gateways
+        self._bulk = bulk
         self._buckets: dict[str, TokenBucket] = {}
 
     def admit(self, function_name: str) -> Function:
@@ -143,6 +155,38 @@ class Acceptor:
                 return await self._append(function_name, event, trigger, event_format)
             await asyncio.sleep(wait_sec)
 
+    async def accept_some(
+        self, function_name: str, events: Sequence[Event], *, trigger: str, event_format: str
+    ) -> list[Accepted]:
+        """For pull sources with many events at hand: waits for the function's rate to admit the first of them, and
+        returns once that one and those right behind it which are admitted too are durable, in one flush for all. The
+        answers belong to events[: len(answers)]; there is at least one.
+
+        Raises UnknownFunction, FunctionDisabled, NotAccepted (any of them may or may not be on the log).
+        """
+        assert self._bulk is not None, "this acceptor was made without a bulk appender"
+        admitted = events[: await self._take_tokens(function_name, len(events))]
+        prepare = partial(self._outgoing, function_name, trigger=trigger, event_format=event_format)
+        try:
+            return await self._bulk.run(partial(_accept_in_thread, self._bulk, prepare, admitted))
+        except AppendFailed as error:
+            raise NotAccepted("", error.outcome, error.reason) from error
+        except TransportError as error:
+            raise NotAccepted("", Outcome.UNKNOWN, str(error)) from error
+
+    async def _take_tokens(self, function_name: str, wanted: int) -> int:
+        """Waits for the first, and a moment longer for those that come next; 1 to `wanted`."""
+        taken = 0
+        until_sec = self._clock.boottime() + _PACE_SEC
+        while True:
+            function = self.admit(function_name)
+            wait_sec = 0.0
+            while taken < wanted and not (wait_sec := self._take_token(function)):
+                taken += 1
+            if taken == wanted or (taken and self._clock.boottime() + wait_sec > until_sec):
+                return taken
+            await asyncio.sleep(max(wait_sec, _PACE_SEC / 2) if taken else wait_sec)
+
     def _take_token(self, function: Function) -> float:
         now_sec = self._clock.boottime()
         rate = Rate.of(function.rate_per_sec, shares=self._live_gateways())
@@ -152,20 +196,40 @@ class Acceptor:
         return bucket.take(rate, now_sec)
 
     async def _append(self, function_name: str, event: Event, trigger: str, event_format: str) -> Receipt:
-        run = request_id(function_name, event.source, event.id)
-        value = encode_structured(_stamped(event, function_name, trigger, event_format))
-        if len(value) > MAX_EVENT_BYTES + _ENVELOPE_BYTES or len(event.data or b"") > MAX_EVENT_BYTES:
-            raise EventTooLarge(max(len(event.data or b""), len(value)))
+        run, out = self._outgoing(function_name, event, trigger=trigger, event_format=event_format)
         appended = await self._appender.append(
-            INTAKE.name,
-            value,
-            key=run.encode(),
-            partition=partition_of(run, self._intake_partitions),
-            headers=_STRUCTURED,
+            out.topic, out.value, key=out.key, partition=out.partition, headers=out.headers
         )
         if appended.outcome is not Outcome.YES:
             raise NotAccepted(run, appended.outcome, appended.reason)
         return Receipt(request_id=run, function=function_name, partition=appended.partition, offset=appended.offset)
+
+    def _outgoing(self, function_name: str, event: Event, *, trigger: str, event_format: str) -> tuple[str, Outgoing]:
+        """The RequestId, and the record. Raises EventTooLarge, Unencodable."""
+        run = request_id(function_name, event.source, event.id)
+        value = encode_structured(_stamped(event, function_name, trigger, event_format))
+        if len(value) > MAX_EVENT_BYTES + _ENVELOPE_BYTES or len(event.data or b"") > MAX_EVENT_BYTES:
+            raise EventTooLarge(max(len(event.data or b""), len(value)))
+        partition = partition_of(run, self._intake_partitions)
+        return run, Outgoing(INTAKE.name, value, run.encode(), partition, _STRUCTURED)
+
+
+def _accept_in_thread(
+    bulk: BulkAppender, prepare: Callable[[Event], tuple[str, Outgoing]], events: Sequence[Event]
+) -> list[Accepted]:
+    answers: list[Accepted] = []
+    records: list[Outgoing] = []
+    for event in events:
+        try:
+            run, record = prepare(event)
+        except (EventTooLarge, Unencodable) as error:
+            answers.append(error)
+        else:
+            answers.append(run)
+            records.append(record)
+    if records:
+        bulk.append(records)
+    return answers
 
 
 #: Room for attributes around a payload of the full size; base64 of a binary payload has to fit too.

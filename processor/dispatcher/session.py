@@ -70,7 +70,7 @@ class DispatchSession:
             self._producer.append(REJECTED.name, record.value, key=record.key, headers=rejection.all_headers())
         except RecordTooLarge:
             # With the reason beside it, it weighs more than it did on intake: refused for ever if not cut.
-            short = replace(rejection, headers=())
+            short = replace(rejection, headers=(), truncated=True)
             self._producer.append(REJECTED.name, short.value(), headers=short.all_headers())
         for entry in (rejected.accepted, rejected.verdict):
             if entry is not None:

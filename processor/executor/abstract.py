@@ -6,7 +6,7 @@ One thread owns a pool and calls everything here. Nothing blocks but `wait`, `po
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -133,8 +133,12 @@ PoolEvent = LogLines | RunStarted | RunEnded | InstanceChanged
 
 
 class Pool(Protocol):
-    def start(self) -> None:
-        """Starts the guard process. Raises GuardNotStarted."""
+    def start(self, may_start: Callable[[], bool] = lambda: True) -> None:
+        """Starts the guard process. Raises GuardNotStarted.
+
+        may_start: asked right before an instance gets a run, so it must be quick; while it says no, runs wait. A run
+        that waited for its instance through a silence of the executor is as much a hand-over as any other.
+        """
 
     def free_slots(self) -> int:
         """Runs that would start now, were they given."""
@@ -148,6 +152,8 @@ class Pool(Protocol):
     def kill(self, delivery: str, code: StatusCode, message: str, *, grace_sec: float = 0.0) -> bool:
         """Ends an open run with this verdict unless it has one already (then False). Running: SIGTERM, and SIGKILL of
         the tree after the grace; without grace SIGKILL at once. Waiting: ended without having started.
+
+        A run that has its verdict and still its grace is killed sooner when it is asked to be.
         """
 
     def kill_all(self, code: StatusCode, message: str) -> None:

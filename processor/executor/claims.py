@@ -8,11 +8,10 @@ from processor.core.claims import Claimed, CommitTag, Vector, settle
 from processor.core.clock import Clock
 from processor.core.errors import HeadraceError, Undecodable
 from processor.core.inflight import Intent, executor_partition, opened_key
-from processor.core.run import Delivery
 from processor.core.topics import INFLIGHT, QUEUES
 from processor.executor.books import Books
 from processor.executor.dedup import WindowPolicy, window_start
-from processor.executor.partition import Plan, QueuePartition, Taken
+from processor.executor.partition import IsCancelled, Plan, QueuePartition, Taken
 from processor.transport.abstract import (
     Committed,
     Consumer,
@@ -168,8 +167,14 @@ class Claims(RebalanceListener):
         """How many queue partitions of the function are ours."""
         return sum(each.function == function for each in self._owned.values())
 
-    def claim(self, shares: Mapping[str, int]) -> list[Taken]:
-        """Claims up to shares[function] records of each function: intents, one flush, one fenced commit.
+    def claim(
+        self,
+        shares: Mapping[str, int],
+        oldest_ms: Mapping[str, int] | None = None,
+        is_cancelled: IsCancelled | None = None,
+    ) -> list[Taken]:
+        """Claims up to shares[function] records of each function: intents, one flush, one fenced commit. Beyond that,
+        what was accepted before oldest_ms[function] or is cancelled, which is to be ended without a start.
 
         Returns what is certainly ours. Blocks for the flush and the commit. When the latter is unknown it returns less,
         and `settle` has to be called until `settled`.
@@ -177,12 +182,13 @@ class Claims(RebalanceListener):
         if self.must_rejoin or not self._books.writable:
             return []
         self._batch += 1
-        plans = [(plan, tag) for plan in self._plan(shares) if (tag := self._tag(plan)) is not None]
+        wanted = self._plan(shares, oldest_ms or {}, is_cancelled)
+        plans = [(plan, tag) for plan in wanted if (tag := self._tag(plan)) is not None]
         if not plans:
             return []
         for plan, _ in plans:
             self._write_intents(plan)
-        if not self._books.flush(FLUSH_SEC):
+        if not self._books.flush_urgent(FLUSH_SEC):
             for plan, _ in plans:
                 self._drop_intents(plan)
             return []
@@ -209,18 +215,21 @@ class Claims(RebalanceListener):
             else:
                 self.counts.undecided += 1
                 self.undecided = True
+                self._write_intents(plan, abandoned=True)  # recovery decides, although we live
         return ours
 
-    def _plan(self, shares: Mapping[str, int]) -> list[Plan]:
+    def _plan(
+        self, shares: Mapping[str, int], oldest_ms: Mapping[str, int], is_cancelled: IsCancelled | None
+    ) -> list[Plan]:
         left = dict(shares)
         plans = []
         # Starting with the fullest keeps the partitions of one function level.
         for owned in sorted(self._owned.values(), key=lambda each: -each.waiting):
             if not (owned.waiting and owned.ready):
                 continue
-            plan = owned.plan(left.get(owned.function, 0))
+            plan = owned.plan(left.get(owned.function, 0), oldest_ms.get(owned.function, 0), is_cancelled)
             if plan is not None:
-                left[owned.function] = left.get(owned.function, 0) - len(plan.taken)
+                left[owned.function] = left.get(owned.function, 0) - (len(plan.taken) - plan.unstarted)
                 plans.append(plan)
         return plans
 
@@ -256,22 +265,23 @@ class Claims(RebalanceListener):
         self.counts.undecodable += plan.undecodable
         return list(plan.taken)
 
-    def _write_intents(self, plan: Plan) -> None:
+    def _write_intents(self, plan: Plan, *, abandoned: bool = False) -> None:
         for taken in plan.taken:
-            intent = self._intent(taken)
+            intent = self._intent(taken, abandoned=abandoned)
             self._books.write(INFLIGHT.name, intent.encode(), key=intent.key, partition=self._inflight_partition)
 
     def _drop_intents(self, plan: Plan) -> None:
         for taken in plan.taken:
             self._books.write(INFLIGHT.name, None, key=self._intent(taken).key, partition=self._inflight_partition)
 
-    def _intent(self, taken: Taken) -> Intent:
+    def _intent(self, taken: Taken, *, abandoned: bool = False) -> Intent:
         return Intent(
             executor=self._executor,
             request_id=taken.request_id,
             function=taken.stamp.function,
-            delivery=delivery_of(taken),
+            delivery=taken.delivery,
             batch=self._batch,
+            abandoned=abandoned,
         )
 
     def _pause_and_resume(self) -> None:
@@ -386,7 +396,3 @@ class Claims(RebalanceListener):
             return {record.key for record in records if record.key is not None and record.value is not None}
         finally:
             reader.close()
-
-
-def delivery_of(taken: Taken) -> Delivery:
-    return Delivery(taken.record.topic, taken.record.partition, taken.record.offset)

@@ -1,4 +1,4 @@
-"""The ladder by which a run is ended: SIGTERM, grace, SIGKILL of the tree, and giving the instance up."""
+"""The ladder by which a run is ended: SIGTERM, grace, SIGKILL of the tree, SIGKILL of its zygote, giving it up."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ class Rung(Enum):
     RUNS = "runs"  # its time limit lies ahead
     ASKED = "asked"  # SIGTERM was sent
     KILLED = "killed"  # SIGKILL was sent, its zygote has to report its tree gone
-    GIVEN_UP = "given up"  # its zygote does not report; whoever is above it cleans up
+    ORPHANED = "orphaned"  # SIGKILL was sent to that zygote too, the guard has to report it gone
+    GIVEN_UP = "given up"  # nobody reports; some process of it cannot be killed now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndPolicy:
     #: From SIGTERM to SIGKILL after the time limit.
     grace_sec: float = 1.0
-    #: From SIGKILL to giving up; only a process in uninterruptible sleep or a stopped zygote gets there.
+    #: From SIGKILL to that of its zygote, and from there to giving up; only a process in uninterruptible sleep or a
+    #: zygote that does not run gets there.
     give_up_sec: float = 10.0
 
 
@@ -47,6 +49,9 @@ class Ladder:
             self.ask(now_sec)
         elif self.rung is Rung.ASKED:
             self.kill(now_sec)
+        elif self.rung is Rung.KILLED:
+            self.rung = Rung.ORPHANED
+            self.due_sec = now_sec + self.policy.give_up_sec
         else:
             self.rung = Rung.GIVEN_UP
             self.due_sec = float("inf")

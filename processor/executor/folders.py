@@ -5,7 +5,10 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from processor.executor.runtime import folders
+from processor.executor import hierarchy
+from processor.executor.containment import Containment
+from processor.executor.runtime import folders, groups
+from processor.executor.runtime.groups import Groups
 
 PARENT = "instances"
 
@@ -18,9 +21,11 @@ class PoolFolder:
 
     path: Path
     lock_fd: int
+    groups: Groups
 
     @classmethod
-    def make(cls, data_dir: Path) -> PoolFolder:
+    def make(cls, data_dir: Path, containment: Containment, max_processes: int) -> PoolFolder:
+        """Raises OSError, NoControlGroups."""
         parent = data_dir.resolve() / PARENT
         parent.mkdir(parents=True, exist_ok=True)
         path = parent / uuid.uuid4().hex[:12]
@@ -29,8 +34,11 @@ class PoolFolder:
         hidden.mkdir(mode=0o700)
         lock_fd = folders.lock(str(hidden))
         assert lock_fd is not None
+        made = containment.groups(path.name, max_processes)
+        groups.record(made, str(hidden))
         hidden.rename(path)
-        return cls(path, lock_fd)
+        hierarchy.label(made, path)
+        return cls(path, lock_fd, made)
 
     def close(self) -> None:
         if self.lock_fd >= 0:

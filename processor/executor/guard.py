@@ -11,6 +11,7 @@ from pathlib import Path
 from processor.executor.abstract import GuardNotStarted
 from processor.executor.runtime import __file__ as runtime_file
 from processor.executor.runtime.channel import Channel, Message
+from processor.executor.runtime.groups import Groups
 
 ENTRY = str(Path(runtime_file).with_name("__main__.py"))
 PET_EVERY_SEC = 1.0
@@ -20,14 +21,14 @@ START_SEC = 10.0
 class Guard:
     """The executor's handle on its guard process. It dies never before everything below it is gone, unless killed."""
 
-    def __init__(self, *, root: Path, pet_limit_sec: float, held_fds: Sequence[int]) -> None:
+    def __init__(self, *, root: Path, pet_limit_sec: float, groups: Groups, held_fds: Sequence[int]) -> None:
         """held_fds: descriptors of file locks that the guard keeps until no process of a function is left."""
         self._channel, theirs = Channel.pair()
         self._petted_at_sec = 0.0
         command = [sys.executable, "-I", ENTRY, "guard", str(theirs.fileno()), str(root), str(pet_limit_sec)]
         with theirs:
             self._process = subprocess.Popen(
-                [*command, *map(str, held_fds)],
+                [*command, *groups.arguments, *map(str, held_fds)],
                 pass_fds=[theirs.fileno(), *held_fds],
                 env={"PATH": os.defpath},
                 stdin=subprocess.DEVNULL,
@@ -46,6 +47,7 @@ class Guard:
         if now_sec - self._petted_at_sec >= PET_EVERY_SEC:
             self._petted_at_sec = now_sec
             self._channel.send({"alive": True})
+            self._process.send_signal(signal.SIGCONT)  # a function may have stopped it
 
     def start_zygote(
         self, number: int, *, folder: str, arguments: list[str], env: Mapping[str, str], descriptors: Sequence[int]

@@ -3,25 +3,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from processor.core.clock import Clock
-from processor.core.ledger import Ended
 from processor.core.lifesigns import ISOLATION_LIMIT_SEC
-from processor.core.run import RunError, StatusCode
-from processor.core.topics import INFLIGHT, LOGS, MAX_EVENT_BYTES, RUNS
+from processor.core.run import StatusCode
+from processor.core.topics import INFLIGHT, LOGS, RUNS
 from processor.executor.abstract import LogLines, Pool, RunEnded, RunInput, RunStarted
 from processor.executor.books import Books
-from processor.executor.claims import BATCH_RECORDS, ClaimCounts, Claims, delivery_of
+from processor.executor.cancels import Cancels
+from processor.executor.claims import BATCH_RECORDS, ClaimCounts, Claims
 from processor.executor.codes import CodeFinder
 from processor.executor.dedup import DEFAULT_WINDOW, WindowPolicy
 from processor.executor.fairness import Turns
-from processor.executor.life import Life
-from processor.executor.load import Limits, Load, share_of
+from processor.executor.flow import NEVER_SEC, Flow
+from processor.executor.held import Held
+from processor.executor.life import Life, Report
+from processor.executor.load import Load
 from processor.executor.logship import LogShip
 from processor.executor.partition import Taken
+from processor.executor.peers import Peers
 from processor.executor.runbook import RunBook
 from processor.registry.registry import Registry
 from processor.transport.abstract import Transport, TransportError
@@ -38,13 +40,10 @@ IDLE_SEC = 0.1
 CONFIRM_EVERY_SEC = 0.02
 #: Runs that said nothing for longer are looked at less often.
 QUIET_AFTER_SEC = 0.1
-#: Repeats at the front of a queue whose function may not be claimed are passed this often.
-PASS_REPEATS_SEC = 0.1
+#: Repeats and what has waited too long, at the front of a queue that may not be claimed from, are passed this often.
+PASS_SEC = 0.1
 #: New functions are noticed at least this often.
 REGISTRY_EVERY_SEC = 0.1
-#: A verdict's error text and traceback are cut to this, and the name of its type to that.
-MAX_ERROR_CHARS = 200_000
-MAX_TYPE_CHARS = 1_000
 #: How long the last processes get to go away; the guard sees to what is left.
 POOL_SEC = 10.0
 #: How long a stopped executor tries to write its last verdicts.
@@ -90,7 +89,7 @@ class Incarnation:
         self._codes = codes
         self._pool = pool
         partitions = transport.admin().topics(CALL_SEC)
-        self._books = Books(transport, clock, when_confirmed=self._confirmed)
+        self._books = Books(transport, clock, when_confirmed=lambda: self._life.flushed())
         self._life = Life(transport=transport, books=self._books, clock=clock, executor=executor)
         self._runbook = RunBook(
             books=self._books,
@@ -115,18 +114,21 @@ class Incarnation:
             self._books.close()
             raise
         self._load = Load(slots=settings.slots)
+        self._flow = Flow(view=registry.view, load=self._load, owned_of=self._claims.owned_of)
+        self._peers = Peers(transport, clock, executor)
+        self._cancels = Cancels(transport, clock, pool)
         self._turns = Turns()
-        #: Claimed and written down, not yet given to the pool.
-        self._held: deque[Taken] = deque()
+        self._held = Held(self._runbook, self._load)
         self._stopping = threading.Event()
         self._stop_now = threading.Event()
         self._stop_at_sec: float | None = None
-        self._full_since_sec: float | None = None
         self._rejoin_at_sec = 0.0
         self._registry_at_sec = 0.0
-        self._pass_repeats_at_sec = 0.0
+        self._pass_at_sec = 0.0
         self._confirm_at_sec = 0.0
         self._spoke_at_sec = 0.0
+        #: When something may be claimed that could not be in the last turn, as far as that is known.
+        self._look_at_sec = NEVER_SEC
         self._isolated = False
 
     @property
@@ -150,10 +152,11 @@ class Incarnation:
     def run(self) -> None:
         """The loop; returns when everything of this incarnation has ended and is written."""
         try:
-            self._pool.start()
+            self._pool.start(self._life.passes)
             while not self._finished():
                 self._keep_alive()
                 self._follow_registry()
+                self._follow_cancels()
                 self._pet()
                 self._consume()
                 self._pet()
@@ -172,17 +175,23 @@ class Incarnation:
 
     def _consume(self) -> None:
         """Waits where the next thing is expected: at the log while a slot is free, else at the instances."""
-        wait_sec = self._patience()
+        wait_sec, self._look_at_sec = self._patience(), NEVER_SEC
         if not self._claims.settled:
-            self._held.extend(self._written(self._claims.settle()))
+            self._held.add(self._written(self._claims.settle()))
             self._pool.wait(QUIET_SEC)
         elif not self._claims.member:
             self._pool.wait(wait_sec)
-        elif self._load.open < self._settings.slots and not self._claims.has_waiting:
+        elif self._nothing_ends_soon():
             self._poll_log(wait_sec)
         else:
             self._poll_log(0.0)
             self._pool.wait(wait_sec)
+
+    def _nothing_ends_soon(self) -> bool:
+        """What waits here can only be set free by a run that ends, or (paused, paced) by time."""
+        if self._claims.has_waiting:
+            return not self._load.open and not self._held
+        return self._load.open < self._settings.slots
 
     def _poll_log(self, wait_sec: float) -> None:
         try:
@@ -194,32 +203,29 @@ class Incarnation:
             self._claims.broken = True
 
     def _claim(self) -> None:
-        if not self._claims.settled or self._stopping.is_set() or self._isolated or self.retired:
+        if self._stopping.is_set() or self._isolated or self.retired:
+            return
+        if not (self._claims.settled and self._cancels.caught_up):
             return
         if not self._life.may_hand_over():
             return  # what cannot be started is better left to others
-        wants = {name: self._wanted(name, count) for name, count in self._claims.waiting().items()}
         now_sec = self._clock.boottime()
-        if any(wants.values()) or (wants and now_sec >= self._pass_repeats_at_sec):
-            self._pass_repeats_at_sec = now_sec + PASS_REPEATS_SEC
+        wants, self._look_at_sec = self._flow.wanted(self._claims.waiting(), now_sec)
+        if any(wants.values()) or (wants and now_sec >= self._pass_at_sec):
+            self._pass_at_sec = now_sec + PASS_SEC
             costs = {name: self._load.mean_sec(name) for name in wants}
             shares = self._turns.share(wants, costs, BATCH_RECORDS)
-            self._held.extend(self._written(self._claims.claim(shares)))
-
-    def _wanted(self, name: str, waiting: int) -> int:
-        return min(waiting, self._load.allowance(name, self._limits(name)))
+            oldest_ms = self._flow.oldest_ms(wants, self._peers.log_now_ms())
+            is_cancelled = self._cancels.applies if self._cancels.any else None
+            self._held.add(self._written(self._claims.claim(shares, oldest_ms, is_cancelled)))
 
     def _hand_over(self) -> None:
         """Gives what is claimed to the pool, after the life-sign check: right before, not some time before."""
-        may = self._life.may_hand_over()
+        self._held.give_while(self._life.may_hand_over, self._give)
         if self._life.declared_dead:
             # Claimed in the moment before we knew: recovery may have looked already, so the verdict is ours to write.
-            self._held_to_verdicts("the executor was declared dead before this run began")
+            self._held.refuse_all("the executor was declared dead before this run began")
             self._pool.kill_all(StatusCode.INSTANCE_LOST, "the executor was declared dead")
-            return
-        while may and self._held and self._give(self._held[0]):
-            self._held.popleft()
-            may = self._life.may_hand_over()
 
     def _collect(self) -> None:
         for happened in self._pool.poll():
@@ -254,6 +260,8 @@ class Incarnation:
             return
         self._registry_at_sec = now_sec + REGISTRY_EVERY_SEC
         self._load.look(now_sec)
+        self._peers.follow()
+        self._report(now_sec)
         try:
             self._registry.refresh()
         except TransportError as error:
@@ -268,25 +276,44 @@ class Incarnation:
         elif not wanted and self._claims.settled:
             self._claims.leave()
 
+    def _follow_cancels(self) -> None:
+        """Also of an executor that claims no more: what it runs can be cancelled to the end."""
+        if self._cancels.follow():
+            self._held.cancel(self._cancels.applies_to)
+
+    def _report(self, now_sec: float) -> None:
+        """What the heartbeats say: whether it claims, whether it has room, why what it owns waits."""
+        serving = not (self._stopping.is_set() or self.retired or self._isolated)
+        waits = self._flow.waits(self._claims.waiting(), now_sec)
+        self._life.report(Report(serving=serving, room=not self._load.full, waits=waits))
+
     def _full_for_long(self, now_sec: float) -> bool:
-        """Runs that are under way need no membership, so a full executor holds no partition for long."""
-        if not self._load.full:
-            self._full_since_sec = None
-        elif self._full_since_sec is None:
-            self._full_since_sec = now_sec
-        return self._full_since_sec is not None and now_sec - self._full_since_sec > LEAVE_WHEN_FULL_SEC
+        """Runs that are under way need no membership, so a full executor holds no partition for long that another one
+        could serve; those that nobody could serve stay where their events can expire and the reason is known.
+        """
+        since_sec = self._load.full_since_sec
+        return since_sec is not None and now_sec - since_sec > LEAVE_WHEN_FULL_SEC and self._peers.have_room()
 
     def _patience(self) -> float:
-        if self._held or (self._load.open and self._clock.boottime() - self._spoke_at_sec < QUIET_AFTER_SEC):
+        now_sec = self._clock.boottime()
+        if self._held or (self._load.open and now_sec - self._spoke_at_sec < QUIET_AFTER_SEC):
             return SPEAKING_SEC
-        return QUIET_SEC if self._load.open else IDLE_SEC
+        quiet_sec = QUIET_SEC if self._load.open else IDLE_SEC
+        return max(min(self._look_at_sec - now_sec, quiet_sec), 0.0)
 
     def _written(self, claimed: list[Taken]) -> list[Taken]:
-        """Writes `started` for what is certainly ours."""
+        """Writes `started` for what is certainly ours; or the verdict, of what will not be started."""
+        begun = []
         for taken in claimed:
-            self._load.of(taken.stamp.function).open += 1
-            self._runbook.started(taken)
-        return claimed
+            # Asked again: of a commit that had to be read back, it can have been cancelled since.
+            end = StatusCode.CANCELLED if self._cancels.applies_to(taken) else taken.unstarted
+            if end is None:
+                begun.append(taken)
+                self._runbook.started(taken)
+            else:
+                self._runbook.unstarted(taken, end)
+        self._flow.claimed(begun)
+        return begun
 
     def _give(self, taken: Taken) -> bool:
         """False: it cannot be told yet what to run; it stays held."""
@@ -296,49 +323,39 @@ class Incarnation:
             log.warning("a claimed run has to wait: %s", error, extra={"action": "code_retry"})
             return False
         if code is None:
-            missing = f"version {taken.stamp.version} of function {taken.stamp.function!r} is not on this host"
-            self._refuse(taken, StatusCode.FUNCTION_NOT_FOUND, RunError(type="FunctionNotFound", message=missing))
+            self._held.refuse_missing(taken)
             return True
+        delivery = str(taken.delivery)
+        self._cancels.given(delivery, taken)
         self._pool.start_run(
             code,
             RunInput(
                 request_id=taken.request_id,
-                delivery=str(delivery_of(taken)),
+                delivery=delivery,
                 payload=taken.record.value or b"",
                 event_format=taken.stamp.event_format,
             ),
-            concurrency=max(self._limits(taken.stamp.function).concurrency, 1),
+            concurrency=max(self._flow.limits(taken.stamp.function).concurrency, 1),
         )
         return True
 
     def _end(self, ended: RunEnded) -> None:
         """The run's verdict, and what it tells about the next ones of its function."""
-        self._load.of(ended.function).ended(ended.delivery, ended.duration_ms / 1000)
+        if self._claims.has_waiting:
+            self._look_at_sec = 0.0
+        self._cancels.ended(ended.delivery)
+        cut_off = ended.status_code is StatusCode.CANCELLED
+        self._load.of(ended.function).ended(ended.delivery, ended.duration_ms / 1000, cut_off=cut_off)
         self._logs.finish(ended.request_id, ended.function, ended.delivery, ended.log_lines)
-        self._runbook.ended(_bounded(ended.record(self.executor, self._clock.unix_ms())))
-
-    def _refuse(self, taken: Taken, code: StatusCode, error: RunError) -> None:
-        self._load.of(taken.stamp.function).open -= 1
-        self._runbook.refused(taken, code, error)
-
-    def _limits(self, name: str) -> Limits:
-        function = self._registry.view.get(name)
-        if function is None:
-            return Limits(concurrency=0, claim_ahead_sec=0.0)
-        owned = self._claims.owned_of(name)
-        concurrency = share_of(function.concurrency, function.queue_partitions, owned)
-        return Limits(concurrency=concurrency, claim_ahead_sec=function.claim_ahead_sec)
+        self._runbook.ended(ended.record(self.executor, self._clock.unix_ms()))
 
     def _function_of(self, topic: str) -> str | None:
         return next((each.name for each in self._registry.view.all() if each.queue_topic == topic), None)
 
-    def _confirmed(self) -> None:
-        self._life.flushed()
-
     def _finished(self) -> bool:
         """Nothing runs, nothing is held, and it claims no more."""
         if self._stop_now.is_set() or self._drained_for_too_long():
-            self._held_to_verdicts("the executor was stopped before this run began")
+            self._held.refuse_all("the executor was stopped before this run began")
             self._pool.kill_all(StatusCode.INSTANCE_LOST, "the executor was told to stop now")
         ending = self._stopping.is_set() or self.retired
         # Told to stop now it waits for no broker: what cannot be read back is left to recovery.
@@ -351,11 +368,6 @@ class Incarnation:
         if self._stop_at_sec is None:
             self._stop_at_sec = self._clock.boottime() + self._settings.drain_limit_sec
         return self._clock.boottime() >= self._stop_at_sec
-
-    def _held_to_verdicts(self, message: str) -> None:
-        while self._held:
-            error = RunError(type="InstanceLost", message=message)
-            self._refuse(self._held.popleft(), StatusCode.INSTANCE_LOST, error)
 
     def _depart(self) -> None:
         """Everything is on the log before we say good-bye: who has departed is recovered by nobody. With a claim
@@ -381,19 +393,7 @@ class Incarnation:
             stack.callback(self._books.close)
             stack.callback(self._logs.close, FLUSH_SEC)
             stack.callback(self._claims.close)
+            stack.callback(self._peers.close)
+            stack.callback(self._cancels.close)
             self._pool.stop()
             self._pool.join(POOL_SEC)
-
-
-def _bounded(record: Ended) -> Ended:
-    """A verdict always fits into its record: an oversized result is the handler's failure, a long text is cut."""
-    if record.result is not None and len(record.result) > MAX_EVENT_BYTES:
-        message = f"the result has {len(record.result):,} bytes; the limit is {MAX_EVENT_BYTES:,}"
-        too_large = RunError(type="Function.ResponseSizeTooLarge", message=message)
-        return replace(record, result=None, status_code=StatusCode.HANDLER_RAISED, error=too_large)
-    error = record.error
-    if error is None or len(error.type) + len(error.message) + len(error.stack) <= MAX_TYPE_CHARS:
-        return record
-    half = MAX_ERROR_CHARS // 2
-    cut = RunError(type=error.type[:MAX_TYPE_CHARS], message=error.message[:half], stack=error.stack[-half:])
-    return replace(record, error=cut)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from processor.core.clock import Clock
 from processor.core.inflight import Sign, SignKind
 from processor.core.lifesigns import BEAT_EVERY_SEC, HandOverCheck
 from processor.core.topics import INSTANCES
+from processor.core.waits import Wait
 from processor.executor.books import Books
 from processor.transport.abstract import TopicPartition, Transport, TransportError
 from processor.transport.replay import read_to_end
@@ -15,6 +19,19 @@ log = logging.getLogger(__name__)
 ROLE = "executor"
 #: The executor's loop waits for it, and its guard for the loop.
 READ_SEC = 3.0
+#: What has changed since the last heartbeat makes the next one come this soon.
+CHANGE_AFTER_SEC = 1.0
+#: A heartbeat has to fit into a record: of more functions than this it does not say why they wait.
+MAX_WAITS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What a heartbeat says besides "alive"; see core.inflight.Sign."""
+
+    serving: bool = True
+    room: bool = True
+    waits: Mapping[str, Wait] = field(default_factory=dict)
 
 
 class Life:
@@ -28,6 +45,8 @@ class Life:
         self._check = HandOverCheck()
         self._sent_at_sec: float | None = None
         self._next_beat_sec = 0.0
+        self._beat_at_sec = 0.0
+        self._report = Report()
         #: A `dead` mark for us was read: nothing of ours may start, everything of ours has to end.
         self.declared_dead = False
 
@@ -36,8 +55,14 @@ class Life:
         now_sec = self._clock.boottime()
         if now_sec >= self._next_beat_sec and self._sent_at_sec is None:
             self._write(SignKind.HEARTBEAT)
-            self._sent_at_sec = now_sec
+            self._sent_at_sec = self._beat_at_sec = now_sec
             self._next_beat_sec = now_sec + BEAT_EVERY_SEC
+
+    def report(self, report: Report) -> None:
+        """For the heartbeats from now on."""
+        if report != self._report:
+            self._report = report
+            self._next_beat_sec = min(self._next_beat_sec, self._beat_at_sec + CHANGE_AFTER_SEC)
 
     @property
     def waits_for_acknowledgement(self) -> bool:
@@ -46,7 +71,7 @@ class Life:
     def flushed(self) -> None:
         """Everything written so far is on the log."""
         if self._sent_at_sec is not None:
-            self._check.acknowledged(self._sent_at_sec)
+            self._check.acknowledged(self._sent_at_sec, self._clock.boottime())
             self._sent_at_sec = None
 
     def may_hand_over(self) -> bool:
@@ -59,6 +84,10 @@ class Life:
             self._look_for_mark()
         else:
             self._next_beat_sec = 0.0
+        return not self.declared_dead and self._check.passes(self._clock.boottime())
+
+    def passes(self) -> bool:
+        """The check alone: reads nothing, never blocks. False until `may_hand_over` has looked after a silence."""
         return not self.declared_dead and self._check.passes(self._clock.boottime())
 
     def silent_for_sec(self) -> float:
@@ -87,4 +116,13 @@ class Life:
         self._books.write(INSTANCES.name, sign.encode(), key=sign.key, partition=0)
 
     def _sign(self, kind: SignKind) -> Sign:
-        return Sign(kind=kind, process=self._executor, role=ROLE, at_ms=self._clock.unix_ms())
+        report = self._report
+        return Sign(
+            kind=kind,
+            process=self._executor,
+            role=ROLE,
+            at_ms=self._clock.unix_ms(),
+            serving=report.serving,
+            room=report.room,
+            waits=dict(itertools.islice(report.waits.items(), MAX_WAITS)),
+        )

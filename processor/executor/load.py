@@ -32,10 +32,13 @@ class FunctionLoad:
         """Open runs that are not expected to end soon."""
         return self.open if self.mean_sec > LONG_SEC else self.overlong
 
-    def ended(self, delivery: str, duration_sec: float) -> None:
+    def ended(self, delivery: str, duration_sec: float, *, cut_off: bool = False) -> None:
+        """cut_off: how long it would have taken is not known."""
         self.open -= 1
         if self.running.pop(delivery, None) is not None and duration_sec > LONG_SEC:
             self.overlong = max(self.overlong - 1, 0)
+        if cut_off:
+            return
         sample = max(duration_sec, MIN_MEAN_SEC)
         self.mean_sec = sample if not self.measured else self.mean_sec + _NEWEST * (sample - self.mean_sec)
         self.measured = True
@@ -54,6 +57,8 @@ class Limits:
 class Load:
     slots: int
     functions: dict[str, FunctionLoad] = field(default_factory=dict)
+    #: As of the last look.
+    full_since_sec: float | None = None
 
     def of(self, function: str) -> FunctionLoad:
         return self.functions.setdefault(function, FunctionLoad())
@@ -63,9 +68,11 @@ class Load:
         return sum(each.open for each in self.functions.values())
 
     def look(self, now_sec: float) -> None:
-        """Which runs have become long since the last look."""
+        """Which runs have become long since the last look, and whether it is full with them."""
         for each in self.functions.values():
             each.overlong = sum(now_sec - since_sec > LONG_SEC for since_sec in each.running.values())
+        since_sec = now_sec if self.full_since_sec is None else self.full_since_sec
+        self.full_since_sec = since_sec if self.full else None
 
     def mean_sec(self, function: str) -> float:
         return self.of(function).mean_sec
@@ -78,7 +85,7 @@ class Load:
         serves functions in turn.
         """
         load = self.of(function)
-        width = min(limits.concurrency, self.slots - self._long_runs(function))
+        width = self.width(function, limits)
         if width <= 0:
             return 0
         ahead = int(limits.claim_ahead_sec * max(width - load.overlong, 0) / load.mean_sec) if load.measured else 0
@@ -86,6 +93,10 @@ class Load:
             # Topping up one by one would pay a flush and a commit for each.
             return 0
         return max(width + ahead - load.open, 0)
+
+    def width(self, function: str, limits: Limits) -> int:
+        """How many runs of it can go on at once."""
+        return min(limits.concurrency, self.slots - self._long_runs(function))
 
     @property
     def full(self) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from processor.executor.runtime import tree
 
@@ -16,6 +17,11 @@ def used_bytes(pid: int, limit_bytes: int) -> int:
     pids = (pid, *(child for _, child in tree.descendants(pid)))
     resident = _sum(_resident_bytes, pids)
     return resident if resident <= limit_bytes else _sum(_proportional_bytes, pids)
+
+
+def processes(pid: int, at_most: int) -> int:
+    """How many a process and its descendants are; stops counting at `at_most`."""
+    return 1 + sum(1 for _ in islice(tree.descendants(pid), at_most - 1))
 
 
 def _sum(measure: Callable[[int], int], pids: tuple[int, ...]) -> int:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from processor.core.clock import Clock
+from processor.core.errors import HeadraceError
 from processor.core.run import RunError
 from processor.executor import sandbox, verdict
+from processor.executor.containment import describe
 from processor.executor.crew import Crew
 from processor.executor.folders import PoolFolder
 from processor.executor.guard import Guard
-from processor.executor.instance import Instance
+from processor.executor.instance import Instance, State
 from processor.executor.options import PoolOptions
 from processor.executor.orphans import Orphans
 from processor.executor.runtime.channel import Message
@@ -24,6 +26,8 @@ from processor.executor.zygote import Zygote
 log = logging.getLogger(__name__)
 
 GUARD_BACK_OFF_SEC = 1.0
+#: What a lost guard leaves dies within milliseconds; the loop waits for it, so that verdicts come after.
+ORPHANS_SEC = 2.0
 
 
 class Household(Protocol):
@@ -62,13 +66,26 @@ class Nursery:
         self._zygotes: dict[int, Crew] = {}
 
     def start(self) -> None:
-        """Raises OSError."""
-        self._folder = PoolFolder.make(self._options.data_dir)
-        held = [self._folder.lock_fd] + ([] if self._options.lock_fd is None else [self._options.lock_fd])
-        self._guard = Guard(root=self._folder.path, pet_limit_sec=self._options.pet_limit_sec, held_fds=held)
+        """Raises OSError, NoControlGroups."""
+        options = self._options
+        folder = self._folder = PoolFolder.make(options.data_dir, options.containment, options.max_processes)
+        held = [folder.lock_fd] + ([] if options.lock_fd is None else [options.lock_fd])
+        try:
+            self._guard = Guard(
+                root=folder.path, pet_limit_sec=options.pet_limit_sec, groups=folder.groups, held_fds=held
+            )
+        except OSError:
+            folder.abandon()
+            raise
+        log.info("%s", describe(folder.groups), extra={"action": "containment"})
         self._orphans.adopt()
         self._watch.add(self._guard.fileno(), self._on_guard)
         self._guard.pet(self._clock.boottime())
+
+    @property
+    def must_count(self) -> bool:
+        """The kernel does not limit the number of an instance's processes."""
+        return self._folder is None or not self._folder.groups.limit_folder
 
     @property
     def guard_pid(self) -> int:
@@ -85,7 +102,11 @@ class Nursery:
         self._orphans.look()
         for crew in list(self._zygotes.values()):
             zygote = crew.zygote
-            if zygote is not None and not zygote.ready and now_sec >= zygote.init_limit_at_sec:
+            if zygote is None:
+                continue
+            if any(each.state is State.ENDING for each in crew.members.values()):
+                zygote.wake()
+            if not zygote.ready and now_sec >= zygote.init_limit_at_sec:
                 zygote.timed_out = True
                 zygote.kill()
 
@@ -153,7 +174,7 @@ class Nursery:
         self._guard_due_sec = self._clock.boottime() + GUARD_BACK_OFF_SEC
         try:
             self.start()
-        except OSError as error:
+        except (OSError, HeadraceError) as error:
             log.error("the guard does not start: %s", error, extra={"action": "guard_retry"})
 
     def _on_guard(self) -> None:
@@ -203,11 +224,13 @@ class Nursery:
             if crew.zygote is not None:
                 crew.zygote.kill()
         guard.kill(GUARD_BACK_OFF_SEC)
-        for number in list(self._zygotes):
-            self._bury(number)
         if self._folder is not None:
             self._orphans.expect(self._folder.path, pids)
+            if not self._orphans.settle(self._folder.groups.whole, ORPHANS_SEC):
+                log.error("processes of a lost guard are still alive", extra={"action": "orphans_left"})
             self._folder.abandon()
+        for number in list(self._zygotes):
+            self._bury(number)
         self._guard_due_sec = self._clock.boottime() + GUARD_BACK_OFF_SEC
 
     def _bury(self, number: int) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from processor.executor.containment import Containment
 from processor.executor.deadline import EndPolicy
 
 
@@ -21,6 +22,9 @@ class PoolOptions:
     idle_sec: float = 300.0
     #: Without a life sign of the executor for this long the guard kills everything.
     pet_limit_sec: float = 10.0
+    containment: Containment = Containment.AUTO
+    #: Of one instance, at the same time; threads count where control groups do the counting.
+    max_processes: int = 1024
     #: A descriptor of the executor's name lock, for the guard to hold until no process of a function is left.
     lock_fd: int | None = None
 

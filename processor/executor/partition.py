@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from processor.core.claims import STAMP_HEADER, Stamp, Vector
 from processor.core.errors import Undecodable
 from processor.core.request_id import is_request_id
+from processor.core.run import Delivery, StatusCode
 from processor.executor.dedup import Window, WindowPolicy
 from processor.transport.abstract import Record, TopicPartition
 
 #: A partition whose buffer holds more is paused; half of it resumes. Large enough for two full batches.
 BUFFER_RECORDS = 1_024
 BUFFER_BYTES = 16_777_216
+#: A plan holds at most this many that are not to be started, so that their verdicts hold nobody up.
+MAX_UNSTARTED = 256
+#: By key and time of acceptance: somebody has cancelled it.
+IsCancelled = Callable[[bytes, int], bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,10 +26,16 @@ class Taken:
 
     record: Record
     stamp: Stamp
+    #: It was cancelled or has waited too long: claimed like any other, and ended so without a start.
+    unstarted: StatusCode | None = None
 
     @property
     def request_id(self) -> str:
         return (self.record.key or b"").decode()
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery(self.record.topic, self.record.partition, self.record.offset)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +44,8 @@ class Plan:
 
     partition: TopicPartition
     taken: tuple[Taken, ...]
+    #: How many of them are not to be started.
+    unstarted: int
     #: Records of the prefix that the window has to remember, repeats of upstream included.
     remembered: tuple[Record, ...]
     own_repeats: int
@@ -101,13 +115,16 @@ class QueuePartition:
             self._buffer.append(record)
             self._buffer_bytes += len(record.value or b"")
 
-    def plan(self, limit: int) -> Plan | None:
-        """The longest prefix of the buffer with at most `limit` claims; None when there is nothing to move past."""
+    def plan(self, limit: int, oldest_ms: int = 0, is_cancelled: IsCancelled | None = None) -> Plan | None:
+        """The longest prefix of the buffer with at most `limit` claims; None when there is nothing to move past.
+
+        What was accepted before oldest_ms, or is cancelled, is taken beyond the limit, to be ended without a start.
+        """
         vector = self.vector.copy()
         taken: list[Taken] = []
         remembered: list[Record] = []
         keys: set[bytes] = set()
-        own = upstream = undecodable = 0
+        own = upstream = undecodable = unstarted = 0
         for record in self._buffer:
             stamp = stamp_of(record)
             key = record.key or b""
@@ -119,10 +136,16 @@ class QueuePartition:
                 upstream += 1
                 vector.take(stamp)
                 remembered.append(record)
-            elif len(taken) == limit:
-                break
             else:
-                taken.append(Taken(record=record, stamp=stamp))
+                end = None
+                if is_cancelled is not None and is_cancelled(key, stamp.accepted_at_ms):
+                    end = StatusCode.CANCELLED
+                elif stamp.accepted_at_ms < oldest_ms:
+                    end = StatusCode.EXPIRED
+                if unstarted == MAX_UNSTARTED if end else len(taken) - unstarted == limit:
+                    break
+                taken.append(Taken(record=record, stamp=stamp, unstarted=end))
+                unstarted += end is not None
                 vector.take(stamp)
                 remembered.append(record)
                 keys.add(key)
@@ -132,6 +155,7 @@ class QueuePartition:
         return Plan(
             partition=self.partition,
             taken=tuple(taken),
+            unstarted=unstarted,
             remembered=tuple(remembered),
             own_repeats=own,
             upstream_repeats=upstream,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Callable
 
 from processor.core.clock import Clock
 from processor.core.run import StatusCode
@@ -49,8 +50,10 @@ class InstancePool:
         self._tick_at_sec = 0.0
         self._housekeeping_at_sec = 0.0
         self._stopped = False
+        self._may_start: Callable[[], bool] = lambda: True
 
-    def start(self) -> None:
+    def start(self, may_start: Callable[[], bool] = lambda: True) -> None:
+        self._may_start = may_start
         try:
             self._nursery.start()
         except OSError as error:
@@ -89,19 +92,17 @@ class InstancePool:
 
     def kill(self, delivery: str, code: StatusCode, message: str, *, grace_sec: float = 0.0) -> bool:
         run = self._runs.get(delivery)
-        if run is None or run.verdict is not None:
+        if run is None:
             return False
-        run.verdict = verdict.from_outside(code, message)
+        is_first = run.verdict is None
+        run.verdict = run.verdict or verdict.from_outside(code, message)
         instance = next((each for each in self._running.values() if each.run is run), None)
-        if instance is None:
+        if instance is not None:
+            self._staff.end(instance, grace_sec)
+        elif is_first:
             run.crew.queue.remove(run)
             self._end(run, run.verdict)
-        elif grace_sec > 0:
-            instance.ends.signal(signal.SIGTERM)
-            instance.ladder.ask(self._clock.boottime(), grace_sec)
-        else:
-            self._staff.kill(instance)
-        return True
+        return is_first
 
     def kill_all(self, code: StatusCode, message: str) -> None:
         for delivery in list(self._runs):
@@ -241,7 +242,7 @@ class InstancePool:
     def _take_turns(self) -> None:
         """Gives free slots to waiting runs, one of each function in turn."""
         turns = self._turns
-        while turns and len(self._running) < self._options.slots:
+        while turns and len(self._running) < self._options.slots and self._may_start():
             key = next(iter(turns))
             crew = turns.pop(key)
             if not crew.queue:
@@ -350,6 +351,8 @@ class InstancePool:
                 self.on_lines(instance)
                 if now_sec >= instance.ladder.due_sec:
                     self._climb(instance, now_sec)
+        if self._turns:
+            self._take_turns()  # that were withheld
         if now_sec >= self._housekeeping_at_sec:
             self._housekeeping_at_sec = now_sec + HOUSEKEEPING_SEC
             self._keep_house(now_sec)
@@ -362,9 +365,10 @@ class InstancePool:
             instance.ends.signal(signal.SIGTERM)
         elif rung is Rung.KILLED:
             self._staff.kill(instance)
+        elif rung is Rung.ORPHANED:
+            self._nursery.retire_zygote(instance.crew)
         else:
             log.error("instance %s cannot be killed", instance.name, extra={"action": "instance_given_up"})
-            self._nursery.retire_zygote(instance.crew)
             self.on_gone(instance, None, None)
 
     def _keep_house(self, now_sec: float) -> None:

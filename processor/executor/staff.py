@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from processor.core.clock import Clock
 from processor.executor import verdict
 from processor.executor.crew import Crew
+from processor.executor.deadline import Rung
 from processor.executor.instance import Instance, Owner, State
-from processor.executor.memory import used_bytes
+from processor.executor.memory import processes, used_bytes
 from processor.executor.nursery import Nursery
 from processor.executor.options import PoolOptions
 from processor.executor.watch import Watch
@@ -53,6 +54,18 @@ class Staff:
         instance.ladder.kill(self._clock.boottime())
         instance.ends.signal(signal.SIGKILL)
 
+    def end(self, instance: Instance, grace_sec: float) -> None:
+        """SIGTERM, and `kill` after the grace; without one at once. Asked again, it can only come sooner."""
+        now_sec = self._clock.boottime()
+        if grace_sec <= 0:
+            if instance.state is not State.ENDING:
+                self.kill(instance)
+        elif instance.ladder.rung is Rung.RUNS:
+            instance.ends.signal(signal.SIGTERM)
+            instance.ladder.ask(now_sec, grace_sec)
+        elif instance.ladder.rung is Rung.ASKED:
+            instance.ladder.ask(now_sec, min(grace_sec, instance.ladder.due_sec - now_sec))
+
     def look_after(self, instance: Instance, now_sec: float) -> None:
         """Ends it when it was idle for too long or its processes use more memory than they may."""
         if instance.state is State.IDLE and now_sec - instance.idle_since_sec > self._options.idle_sec:
@@ -60,6 +73,14 @@ class Staff:
         limit_bytes = instance.crew.code.memory_bytes
         if instance.state is State.RUNNING and limit_bytes is not None:
             self._check_memory(instance, limit_bytes)
+        if instance.state is State.RUNNING and self._nursery.must_count:
+            self._check_processes(instance)
+
+    def _check_processes(self, instance: Instance) -> None:
+        limit, run = self._options.max_processes, instance.run
+        if run is not None and run.verdict is None and processes(instance.pid, limit + 1) > limit:
+            run.verdict = verdict.too_many_processes(limit)
+            self.kill(instance)
 
     def _check_memory(self, instance: Instance, limit_bytes: int) -> None:
         used = used_bytes(instance.pid, limit_bytes)

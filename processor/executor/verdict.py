@@ -31,6 +31,11 @@ def out_of_memory(limit_bytes: int, used_bytes: int) -> Verdict:
     return Verdict(StatusCode.MEMORY_LIMIT, RunError(type="Runtime.OutOfMemory", message=message))
 
 
+def too_many_processes(limit: int) -> Verdict:
+    message = f"more than {limit} processes at the same time"
+    return Verdict(StatusCode.PROCESS_EXITED, RunError(type="Runtime.TooManyProcesses", message=message))
+
+
 def ended(status: int | None) -> Verdict:
     """Of a run whose instance ended without an answer. status: as of waitpid; None when its zygote died first."""
     if status is None:

@@ -48,6 +48,10 @@ class Zygote:
         """Its instances die with it; the guard reports it gone when nothing of them is left."""
         self.ends.signal(signal.SIGKILL)
 
+    def wake(self) -> None:
+        """A function may have stopped it."""
+        self.ends.signal(signal.SIGCONT)
+
     def on_stdout(self) -> bool:
         """False: it is closed."""
         return self._read(self.ends.stdout, "stdout")

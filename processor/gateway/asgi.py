@@ -1,76 +1,77 @@
-"""The ASGI application: which handler, within which time, and what an error looks like."""
+"""The gateway's paths."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from processor.core.errors import HeadraceError
+from processor.gateway.cancel import CancelRoutes
+from processor.gateway.events import EventRoutes
 from processor.gateway.functions import FunctionRoutes
 from processor.gateway.health import HealthRoutes
-from processor.gateway.http import ClientGone, Message, Receive, Request, Response, Scope, Send
-from processor.gateway.identity import uuid7
 from processor.gateway.invoke import Invocations
-from processor.gateway.problems import PROBLEM_TYPE, Problem, Refused, not_found, problem_of, unavailable
+from processor.gateway.problems import problem_of
+from processor.gateway.rejected import RejectedRoutes
 from processor.gateway.rest import RunRoutes
-from processor.gateway.server import abort
+from processor.gateway.triggers import TriggerRoutes
+from processor.http.app import Handlers, draining, handle, serve
+from processor.http.message import Message, Receive, Request, Response, Scope, Send
+from processor.http.problems import Refused, not_found
+from processor.http.server import abort
 
 log = logging.getLogger(__name__)
 
-#: No answer takes longer, except for streams, which have a limit for every piece they send. The longest wait is 60 s.
-HANDLER_LIMIT_SEC = 90.0
-Handler = Callable[[], Awaitable[Response]]
-Handlers = dict[str, Handler]
-
 
 class App:
-    """Every path with its handlers; one place where errors become answers."""
+    """Every path with its handlers."""
 
     def __init__(
-        self, *, invocations: Invocations, runs: RunRoutes, functions: FunctionRoutes, health: HealthRoutes
+        self,
+        *,
+        invocations: Invocations,
+        events: EventRoutes,
+        runs: RunRoutes,
+        cancel: CancelRoutes,
+        functions: FunctionRoutes,
+        triggers: TriggerRoutes,
+        rejected: RejectedRoutes,
+        health: HealthRoutes,
     ) -> None:
         self._invocations = invocations
+        self._events = events
         self._runs = runs
+        self._cancel = cancel
         self._functions = functions
+        self._triggers = triggers
+        self._rejected = rejected
         self._health = health
         #: Set once the gateway stops: what comes after is sent away, what is under way is finished.
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            response = await self._respond(request, send)
-        except ClientGone:
-            return
-        except HeadraceError as error:
-            response = _problem_response(problem_of(error), request)
-        except Exception:
-            log.exception("%s %s failed", request.method, request.path, extra={"action": "request_failed"})
-            response = _problem_response(_BUG, request)
-        if response is not None:
-            await response.send(send, response.run or uuid7())
+        await serve(scope, receive, send, self._respond, problem_of)
 
     async def _respond(self, request: Request, send: Send) -> Response | None:
         """None: the answer was a stream, and has been sent."""
         match request.segments:
             case ["healthz"]:
-                return await _handle(request, {"GET": self._health.alive})
+                return await handle(request, {"GET": self._health.alive})
             case ["readyz"]:
-                return await _handle(request, {"GET": self._health.ready})
+                return await handle(request, {"GET": self._health.ready})
             case _ if self.draining:
                 raise Refused(_DRAINING)
             case ["v1", "runs", request_id, "logs"] if request.method in ("GET", "HEAD"):
                 await self._stream(request, send, request_id)
                 return None
             case _:
-                return await _handle(request, self._handlers(request))
+                return await handle(request, self._handlers(request))
 
     def _handlers(self, request: Request) -> Handlers:
         match request.segments:
             case ["v1", "functions", name, "invocations"]:
                 return {"POST": lambda: self._invocations.post(request, name)}
+            case ["v1", "events"]:
+                return {"POST": lambda: self._events.post(request)}
             case ["v1", "functions"]:
                 return {"GET": lambda: self._functions.list(request)}
             case ["v1", "functions", name]:
@@ -78,12 +79,20 @@ class App:
                     "GET": lambda: self._functions.get(request, name),
                     "PUT": lambda: self._functions.put(request, name),
                 }
+            case ["v1", "functions", name, "pause" | "resume" as action]:
+                return {"POST": lambda: self._functions.set_paused(request, name, action == "pause")}
             case ["v1", "runs"]:
                 return {"GET": lambda: self._runs.list(request)}
             case ["v1", "runs", request_id]:
                 return {"GET": lambda: self._runs.get(request, request_id)}
+            case ["v1", "runs", request_id, "cancel"]:
+                return {"POST": lambda: self._cancel.post(request, request_id)}
             case ["v1", "runs", _, "logs"]:
                 return {"GET": _never}
+            case ["v1", "triggers", *rest] if handlers := self._triggers.handlers(request, rest):
+                return handlers
+            case ["v1", "rejected", *rest] if handlers := self._rejected.handlers(request, rest):
+                return handlers
             case _:
                 raise not_found(f"there is nothing at {request.path}", remedy=f"Addresses: {', '.join(_PATHS)}.")
 
@@ -105,74 +114,33 @@ class App:
 
 
 _PATHS = (
+    "/v1/events",
     "/v1/functions",
     "/v1/functions/{name}",
     "/v1/functions/{name}/invocations",
+    "/v1/functions/{name}/pause",
+    "/v1/functions/{name}/resume",
+    "/v1/rejected",
+    "/v1/rejected/{id}",
+    "/v1/rejected/{id}/redrive",
+    "/v1/rejected/{id}/discard",
     "/v1/runs",
     "/v1/runs/{id}",
     "/v1/runs/{id}/logs",
+    "/v1/runs/{id}/cancel",
+    "/v1/triggers",
+    "/v1/triggers/{id}",
+    "/v1/triggers/{id}/pause",
+    "/v1/triggers/{id}/resume",
+    "/v1/triggers/{id}/fire",
+    "/v1/triggers/{id}/fires/{request}",
     "/healthz",
     "/readyz",
 )
-
-
-async def _handle(request: Request, handlers: Handlers) -> Response:
-    handler = handlers.get("GET" if request.method == "HEAD" else request.method)
-    if handler is None:
-        return _without_handler(request, handlers)
-    try:
-        async with asyncio.timeout(HANDLER_LIMIT_SEC):
-            return await handler()
-    except TimeoutError:
-        raise Refused(_TOO_LONG) from None
-
-
-def _without_handler(request: Request, handlers: Handlers) -> Response:
-    allow = [*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"]
-    if request.method == "OPTIONS":
-        return Response(status=204, headers=[(b"allow", ", ".join(allow).encode())])
-    raise Refused(
-        Problem(
-            status=405,
-            name="method-not-allowed",
-            title="Method not allowed",
-            detail=f"{request.path} does not take {request.method}",
-            remedy=f"It takes {', '.join(allow)}.",
-            allow=allow,
-        )
-    )
 
 
 async def _never() -> Response:
     raise AssertionError("streams are served before")
 
 
-def _problem_response(problem: Problem, request: Request) -> Response:
-    return Response(
-        status=problem.status,
-        body=problem.body(request.path),
-        content_type=PROBLEM_TYPE,
-        headers=problem.headers(),
-        run=problem.request_id,
-    )
-
-
-_BUG = Problem(
-    status=500,
-    name="internal",
-    title="Internal error",
-    detail="the gateway failed to serve this request",
-    remedy="Look at the gateway's log.",
-)
-_TOO_LONG = unavailable(
-    "too-long",
-    "No answer in time",
-    f"the request was not served within {HANDLER_LIMIT_SEC:g} seconds",
-    remedy="Send it again: an event with its own Idempotency-Key is never run twice.",
-)
-_DRAINING = replace(
-    unavailable(
-        "draining", "Gateway stops", "this gateway is stopping", remedy="Send the request again, to another gateway."
-    ),
-    close=True,
-)
+_DRAINING = draining("Gateway stops", "this gateway is stopping", "Send the request again, to another gateway.")

@@ -30,6 +30,8 @@ class Catalog:
         self._view = FunctionsView()
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        #: Grows with every record that may have changed something.
+        self.changes = 0
         #: Everything that was on the topic at the start has been seen.
         self.caught_up = asyncio.Event()
 
@@ -76,6 +78,7 @@ class Catalog:
         while True:
             for record in await tail.poll(_POLL_RECORDS, _POLL_SEC):
                 self._view.apply(record)
+                self.changes += 1
                 self._changed.set()
             if not self.caught_up.is_set() and await tail.at_end():
                 self.caught_up.set()

@@ -11,9 +11,9 @@ import orjson
 from processor.core.function import Function
 from processor.dispatcher.accept import UnknownFunction
 from processor.gateway.catalog import Catalog
-from processor.gateway.http import Request, Response, json_response
 from processor.gateway.parameters import Parameters
-from processor.gateway.problems import Problem, Refused, bad_request
+from processor.http.message import Request, Response, json_response
+from processor.http.problems import Problem, Refused, bad_request
 from processor.registry.code_store import CodeStore
 from processor.registry.manifest import EntryInvalid, parse_entry
 from processor.registry.registry import Registry
@@ -44,11 +44,23 @@ class FunctionRoutes:
         """The entry has the form of the manifest's; `code` is an absolute path on this host."""
         Parameters(request.query, known=()).check()
         wanted = parse_wanted(name, await request.body(_MAX_ENTRY_BYTES))
-        actor = f"api {(request.scope.get('client') or ('unknown',))[0]}"
-        function = await asyncio.to_thread(self._registry.deploy, wanted, self._code, actor=actor)
+        function = await asyncio.to_thread(self._registry.deploy, wanted, self._code, actor=_actor(request))
         await self._catalog.seen(function)
         document = function_document(function) | {"notes": notes(function)}
         return json_response(document, status=201 if function.revision == 1 else 200)
+
+    async def set_paused(self, request: Request, name: str, paused: bool) -> Response:
+        """Also for a function that is so already."""
+        Parameters(request.query, known=()).check()
+        if self._catalog.find(name) is None:
+            raise UnknownFunction(name)
+        function = await asyncio.to_thread(self._registry.set_paused, name, paused, actor=_actor(request))
+        await self._catalog.seen(function)
+        return json_response(function_document(function))
+
+
+def _actor(request: Request) -> str:
+    return f"api {(request.scope.get('client') or ('unknown',))[0]}"
 
 
 def parse_wanted(name: str, body: bytes) -> FunctionSpec:
@@ -92,6 +104,7 @@ def function_document(function: Function) -> dict[str, Any]:
         "handler": current.handler,
         "code_digest": current.code_digest,
         "enabled": function.enabled,
+        "paused": function.paused,
         "async_execution": function.async_execution,
         "timeout_sec": current.timeout_sec,
         "memory_bytes": current.memory_bytes,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from processor.gateway.http import Response, json_response
-from processor.gateway.problems import Refused, unavailable
+from processor.http.message import Response, json_response
+from processor.http.problems import Refused, unavailable
 
 
 class HealthRoutes:

@@ -25,6 +25,9 @@ class AsyncHistory:
     async def list_runs(self, query: RunQuery) -> RunPage:
         return await self._in_thread(lambda: self._store.list_runs(query))
 
+    async def position(self, request_id: str) -> int | None:
+        return await self._in_thread(lambda: self._store.position(request_id))
+
     async def get_lines(
         self, request_id: str, *, delivery: str | None, after_seq: int, limit: int = MAX_PAGE
     ) -> LinePage:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from processor.core.errors import HeadraceError
 from processor.core.topics import LOGS, RUNS
-from processor.gateway.problems import Problem, Refused, unavailable
+from processor.http.problems import Problem, Refused, unavailable
 from processor.transport.abstract import Record, Tail, Transport
 
 log = logging.getLogger(__name__)

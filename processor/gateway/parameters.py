@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from processor.core.errors import HeadraceError
-from processor.gateway.problems import bad_request
+from processor.http.problems import bad_request
 
 T = TypeVar("T")
 _AGO = re.compile(r"(\d{1,6})([smhd])")

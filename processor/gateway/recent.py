@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
+from processor.core.event import Event
+from processor.core.function import Function
 from processor.recorder.store import RunDocument, queued_document
 
 #: Some 30 MB; at 500 events per second more than three minutes.
@@ -15,6 +17,11 @@ class RecentRun(NamedTuple):
     source: str
     subject: str | None
     accepted_at_ms: int
+    trigger: str
+
+    @classmethod
+    def of(cls, function: Function, event: Event, trigger: str, now_ms: int) -> RecentRun:
+        return cls(function.name, function.current.version, event.source, event.subject, now_ms, trigger)
 
 
 class RecentRuns:
@@ -29,6 +36,10 @@ class RecentRuns:
         if len(self._runs) > self._limit:
             self._runs.popitem(last=False)
 
+    def accepted_since(self, request_id: str, since_ms: int) -> bool:
+        run = self._runs.get(request_id)
+        return run is not None and run.accepted_at_ms >= since_ms
+
     def document(self, request_id: str) -> RunDocument | None:
         run = self._runs.get(request_id)
-        return run and queued_document(request_id=request_id, trigger="http", **run._asdict())
+        return run and queued_document(request_id=request_id, **run._asdict())

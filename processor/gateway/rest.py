@@ -12,12 +12,12 @@ from processor.core.request_id import is_request_id
 from processor.core.run import Status
 from processor.gateway.feed import LineFeed
 from processor.gateway.history import AsyncHistory
-from processor.gateway.http import Request, Response, Send, json_response
 from processor.gateway.live import LiveHub
 from processor.gateway.parameters import Parameters, moment, number_in, one_of, whole_in
-from processor.gateway.problems import Refused, not_found
 from processor.gateway.runs import Runs
 from processor.gateway.stream import line_document, send_events, send_limited
+from processor.http.message import Request, Response, Send, json_response
+from processor.http.problems import Refused, not_found
 from processor.recorder.store import MAX_PAGE, PAGE_LIMITS, LinePage, Place, RunQuery
 
 MAX_WAIT_SEC = 60
@@ -37,17 +37,20 @@ class RunRoutes:
         wait = number_in(0, MAX_WAIT_SEC)
         wait_sec = parameters.take("wait", wait, 0.0, expected=f"a number of seconds from 0 to {MAX_WAIT_SEC}")
         parameters.check()
-        _check_form(request_id)
+        check_form(request_id)
         if wait_sec:
             document = await self._runs.wait_for_end(request_id, wait_sec)
         else:
             document = await self._runs.find(request_id)
         if document is None:
-            raise _unknown_run(request_id)
+            raise unknown_run(request_id)
+        await self._runs.place(document)
         return Response(status=200, body=orjson.dumps(document), run=request_id)
 
     async def list(self, request: Request) -> Response:
         page = await self._history.list_runs(parse_run_query(request.query, self._clock.unix_ms()))
+        for each in page.runs:
+            self._runs.explain(each)
         return json_response({"runs": page.runs, "cursor": page.cursor})
 
     async def logs(self, request: Request, send: Send, request_id: str) -> None:
@@ -57,7 +60,7 @@ class RunRoutes:
         form = parameters.take("format", one_of("text", "json"), "text", expected="text or json")
         after_seq = parameters.take("after", whole_in(range(sys.maxsize)), 0, expected="the seq of a line")
         parameters.check()
-        _check_form(request_id)
+        check_form(request_id)
         if follow == "1":
             await self._follow(request, send, request_id, _last_event_id(request) or after_seq)
         else:
@@ -67,7 +70,7 @@ class RunRoutes:
         with self._hub.follow(request_id, with_lines=True) as follower:
             await self._hub.ready()
             if await self._runs.find_soon(request_id) is None:
-                raise _unknown_run(request_id)
+                raise unknown_run(request_id)
             feed = LineFeed(follower=follower, history=self._history, runs=self._runs, after_seq=after_seq)
             await send_events(request, send, feed, follower)
 
@@ -75,7 +78,7 @@ class RunRoutes:
         self, request: Request, send: Send, request_id: str, after_seq: int, *, as_json: bool
     ) -> None:
         if await self._runs.find(request_id) is None:
-            raise _unknown_run(request_id)
+            raise unknown_run(request_id)
         page = await self._history.get_lines(request_id, delivery=None, after_seq=after_seq)
         kind = b"application/x-ndjson" if as_json else b"text/plain; charset=utf-8"
         headers = [(b"content-type", kind), (b"x-request-id", request_id.encode())]
@@ -123,7 +126,7 @@ def _rendered(page: LinePage, *, as_json: bool) -> bytes:
     return "".join(f"{line.text}\n" for line in page.lines).encode()
 
 
-def _check_form(request_id: str) -> None:
+def check_form(request_id: str) -> None:
     if not is_request_id(request_id):
         raise not_found(
             f"{request_id!r} is not a RequestId",
@@ -131,7 +134,7 @@ def _check_form(request_id: str) -> None:
         )
 
 
-def _unknown_run(request_id: str) -> Refused:
+def unknown_run(request_id: str) -> Refused:
     return not_found(
         f"no run has the RequestId {request_id}",
         remedy="Runs are kept for some weeks after their end; the newest are listed by GET /v1/runs.",

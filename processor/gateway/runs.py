@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import orjson
 
+from processor.core.run import Status
 from processor.core.topics import RUNS
 from processor.gateway.history import AsyncHistory
 from processor.gateway.live import READY_LIMIT_SEC, Follower, LiveHub
@@ -20,20 +22,39 @@ _REFRESH_SEC = 1.0
 class Runs:
     """What is known of a run: from the history, from what this gateway has just accepted, and live."""
 
-    def __init__(self, *, history: AsyncHistory, recent: RecentRuns, hub: LiveHub) -> None:
+    def __init__(
+        self, *, history: AsyncHistory, recent: RecentRuns, hub: LiveHub, why_waits: Callable[[str], str | None]
+    ) -> None:
+        """why_waits: why events of a function that are queued now are not started."""
         self._history = history
         self._recent = recent
         self._hub = hub
+        self._why_waits = why_waits
 
     async def find(self, request_id: str) -> RunDocument | None:
         """Raises HistoryUnavailable, unless this gateway itself accepted the run a moment ago."""
-        recent = self._recent.document(request_id)
+        document = recent = self._recent.document(request_id)
         try:
-            return await self._history.get_run(request_id) or recent
+            document = await self._history.get_run(request_id) or recent
         except HistoryUnavailable:
             if recent is None:
                 raise
-            return recent
+        if document is not None:
+            self.explain(document)
+        return document
+
+    def explain(self, document: RunDocument) -> None:
+        """Fills in what no history knows: why it waits."""
+        if is_queued(document):
+            document["wait_reason"] = self._why_waits(document["function"])
+
+    async def place(self, document: RunDocument) -> None:
+        """Fills in which one of its function's queued runs it is; 1 = the next. None: it is not known, or far back."""
+        if is_queued(document):
+            try:
+                document["position"] = await self._history.position(document["request_id"])
+            except HistoryUnavailable:
+                document["position"] = None
 
     async def find_soon(self, request_id: str, grace_sec: float = GRACE_SEC) -> RunDocument | None:
         """The same for a caller who may be ahead of the recorder."""
@@ -63,6 +84,10 @@ class Runs:
                 if not await follower.wait(min(left_sec, _REFRESH_SEC)):
                     document = await self.find(request_id)
             return document
+
+
+def is_queued(document: RunDocument) -> bool:
+    return bool(document["status"] == Status.QUEUED.value)
 
 
 def _take_verdict(follower: Follower, document: RunDocument) -> bool:

@@ -7,20 +7,29 @@ from processor.core.clock import Clock
 from processor.core.topics import INTAKE
 from processor.dispatcher.accept import Acceptor
 from processor.gateway.asgi import App
+from processor.gateway.cancel import CancelRoutes
 from processor.gateway.catalog import Catalog
+from processor.gateway.events import EventRoutes
+from processor.gateway.fleet import Fleet
 from processor.gateway.functions import FunctionRoutes
 from processor.gateway.health import HealthRoutes
 from processor.gateway.history import AsyncHistory
-from processor.gateway.idempotency import IdempotencyKeys
 from processor.gateway.invoke import Invocations
 from processor.gateway.live import LiveHub
 from processor.gateway.recent import RecentRuns
+from processor.gateway.rejected import RejectedRoutes
+from processor.gateway.rejected_log import RejectedLog
 from processor.gateway.rest import RunRoutes
 from processor.gateway.runs import Runs
-from processor.gateway.server import Server
+from processor.gateway.triggers import TriggerRoutes
+from processor.gateway.undispatched import Undispatched
+from processor.http.idempotency import IdempotencyKeys
+from processor.http.once import OnceAcceptor
+from processor.http.server import Address, Server, url_of
 from processor.recorder.store import HistoryStore
 from processor.registry.code_store import CodeStore
 from processor.registry.registry import Registry
+from processor.registry.trigger_board import TriggerBoard
 from processor.transport.abstract import Transport, UnknownTopic
 
 #: Requests under way get this long to finish once the gateway stops.
@@ -54,11 +63,14 @@ class Gateway:
         self._clock = clock
         self._live_gateways = live_gateways
         self._catalog = Catalog(transport)
+        self._fleet = Fleet(transport, clock)
+        self._board = TriggerBoard(transport, clock)
+        self._rejected = RejectedLog(transport, clock)
         self._hub = LiveHub(transport)
         self._history = AsyncHistory(store)
         self._registry = registry
         self._code = code
-        self._address = (host, port)
+        self._address = Address(host=host, port=port, owner="the gateway", setting="HEADRACE_GATEWAY__PORT")
         self._drain_sec = drain_sec
         self._app: App | None = None
         self._server: Server | None = None
@@ -68,8 +80,8 @@ class Gateway:
     @property
     def url(self) -> str:
         """Where it listens; the real port also when it was told to take any (0)."""
-        host, port = self._address if self._server is None else self._server.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        host, port = self._address.host, self._address.port
+        return url_of((host, port) if self._server is None else self._server.address)
 
     async def start(self) -> None:
         """Returns when requests are answered; those that need the functions are ready a moment later (/readyz).
@@ -102,17 +114,27 @@ class Gateway:
             await self._server.stop()
         await self._hub.stop()
         await self._catalog.stop()
+        await self._fleet.stop()
+        await self._board.stop()
+        await self._rejected.stop()
         await self._appender.stop()
         await asyncio.to_thread(self._history.close)
         self._stopped.set()
+
+    def kill(self) -> None:
+        """Now: drops the requests under way. A `stop` that is waiting returns soon."""
+        if self._server is not None:
+            self._server.kill()
 
     async def _start(self) -> None:
         partitions = await asyncio.to_thread(self._intake_partitions)
         await self._appender.start()
         self._app = self._assemble(partitions)
-        self._server = Server(self._app, host=self._address[0], port=self._address[1], drain_sec=self._drain_sec)
+        self._server = Server(self._app, self._address, drain_sec=self._drain_sec)
         await self._server.start()
         self._catalog.start()
+        self._fleet.start()
+        self._board.begin()
 
     def _assemble(self, intake_partitions: int) -> App:
         acceptor = Acceptor(
@@ -123,14 +145,35 @@ class Gateway:
             live_gateways=self._live_gateways,
         )
         recent = RecentRuns()
-        runs = Runs(history=self._history, recent=recent, hub=self._hub)
-        keys = IdempotencyKeys(self._clock)
+        runs = Runs(history=self._history, recent=recent, hub=self._hub, why_waits=self._why_waits)
+        once = OnceAcceptor(acceptor, IdempotencyKeys(self._clock))
         return App(
-            invocations=Invocations(acceptor=acceptor, keys=keys, recent=recent, clock=self._clock),
+            invocations=Invocations(acceptor=acceptor, once=once, recent=recent, clock=self._clock),
+            events=EventRoutes(catalog=self._catalog, acceptor=acceptor, recent=recent, clock=self._clock),
             runs=RunRoutes(runs=runs, history=self._history, hub=self._hub, clock=self._clock),
+            cancel=CancelRoutes(
+                runs=runs,
+                undispatched=Undispatched(self._transport, self._clock, intake_partitions),
+                appender=self._appender,
+            ),
             functions=FunctionRoutes(catalog=self._catalog, registry=self._registry, code=self._code),
+            triggers=TriggerRoutes(
+                catalog=self._catalog, board=self._board, appender=self._appender, clock=self._clock
+            ),
+            rejected=RejectedRoutes(
+                log=self._rejected,
+                board=self._board,
+                acceptor=acceptor,
+                appender=self._appender,
+                clock=self._clock,
+                intake_partitions=intake_partitions,
+            ),
             health=HealthRoutes(self._missing),
         )
+
+    def _why_waits(self, name: str) -> str | None:
+        function = self._catalog.find(name)
+        return None if function is None else self._fleet.why_waits(function)
 
     def _missing(self) -> list[str]:
         if self._app is not None and self._app.draining:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Iterable
 import orjson
 
 from processor.gateway.feed import LineFeed
-from processor.gateway.http import ClientGone, Request, Send
 from processor.gateway.live import Follower
+from processor.http.message import ClientGone, Request, Send
 from processor.recorder.store import LogLine, timestamp
 
 PING_SEC = 15.0

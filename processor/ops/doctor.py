@@ -16,6 +16,7 @@ from processor.cli.client import Client, Unreachable
 from processor.cli.errors import CommandFailed
 from processor.cli.settings import Settings
 from processor.core.errors import HeadraceError
+from processor.executor.containment import Containment, describe
 
 MIN_PYTHON = (3, 11)
 #: Below this the next hours are at risk; below the other nothing can be promised.
@@ -53,7 +54,7 @@ Check = Callable[[Settings], Iterator[Finding]]
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """One finding after the other, as they are found; blocks for seconds where something does not answer."""
-    checks: list[Check] = [_python, _data_dir, _disk, _history, _inotify]
+    checks: list[Check] = [_python, _data_dir, _disk, _history, _inotify, _containment]
     for check in checks:
         yield from check(settings)
     if settings.transport == "embedded":
@@ -134,6 +135,21 @@ def _inotify(_: Settings) -> Iterator[Finding]:
     if limit < FEW_INOTIFY_INSTANCES:
         remedy = "sysctl fs.inotify.max_user_instances=128"
         yield warning("inotify", f"only {limit} watched folder trees are possible for this user", remedy)
+
+
+def _containment(settings: Settings) -> Iterator[Finding]:
+    """Makes a control group to see whether it can, and removes it."""
+    wanted = settings.executor
+    try:
+        found = Containment(wanted.containment).probe(wanted.max_processes)
+    except HeadraceError as error:
+        yield refused("containment", str(error), error.remedy)
+        return
+    if found.limit_folder or wanted.containment == "sweep":
+        yield ok("containment", describe(found))
+    else:
+        remedy = "Give the executor a cgroup v2 of its own with the pids controller (systemd: Delegate=yes)."
+        yield warning("containment", describe(found), remedy)
 
 
 def _embedded(settings: Settings) -> Iterator[Finding]:

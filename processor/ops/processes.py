@@ -86,6 +86,15 @@ class Role:
         """Of this process and all its descendants: the sum of their proportional set sizes."""
         return sum(_pss_kb(pid) for pid in (self.pid, *descendants(self.pid))) / 1024
 
+    def join(self, timeout_sec: float) -> int:
+        """Blocks until it has ended by itself, and returns the exit code. Raises NotReady."""
+        try:
+            return self._process.wait(timeout_sec)
+        except subprocess.TimeoutExpired:
+            raise NotReady(f"{' '.join(self.arguments)}: not ended within {timeout_sec:g} s") from None
+        finally:
+            self._log.close()
+
     def stop(self, timeout_sec: float = 20.0) -> int:
         """SIGTERM, then SIGKILL after the time limit. Returns the exit code."""
         if self._process.poll() is None:

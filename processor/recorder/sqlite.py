@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from processor.recorder.fold import DeliveryFold, RunFold, run_document
 from processor.recorder.statements import load_migrations, load_statements, read_sql
 from processor.recorder.store import (
     MAX_PAGE,
+    MAX_POSITION,
     HistoryStore,
     HistoryTooNew,
     HistoryUnavailable,
@@ -59,6 +60,12 @@ class SqliteHistoryStore(HistoryStore):
             row = connection.execute(self._sql["get_run"], (request_id,)).fetchone()
         return None if row is None else run_document(dict(row))
 
+    def position(self, request_id: str) -> int | None:
+        with self._readers.lend() as connection:
+            values = {"request_id": request_id, "limit": MAX_POSITION}
+            row = connection.execute(self._sql["position"], values).fetchone()
+        return None if row is None or row["earlier"] == MAX_POSITION else row["earlier"] + 1
+
     def list_runs(self, query: RunQuery) -> RunPage:
         conditions, values = _conditions(query)
         statement = self._sql["list_runs"].format(conditions=conditions)
@@ -95,10 +102,28 @@ class SqliteHistoryStore(HistoryStore):
                         return found[:limit]
         return found
 
+    def object_events(self, function: str, source: str, subjects: Collection[str]) -> Mapping[str, Collection[str]]:
+        values = {"function": function, "source": source, "subjects": orjson.dumps(list(subjects)).decode()}
+        found: dict[str, list[str]] = {}
+        with self._readers.lend() as connection:
+            for subject, event_id in connection.execute(self._sql["object_events"], values):
+                found.setdefault(subject, []).append(event_id)
+        return found
+
+    def recorded(self) -> Mapping[TopicPartition, int]:
+        with self._readers.lend() as connection:
+            rows = connection.execute(self._sql["offsets"]).fetchall()
+        return {TopicPartition(topic, partition): offset for topic, partition, offset in rows}
+
     def counters(self) -> Mapping[str, int]:
         with self._readers.lend() as connection:
             found = dict(connection.execute(self._sql["counters"]).fetchall())
         return {name: found.get(name, 0) for name in _COUNTERS}
+
+    def run_counts(self) -> Mapping[tuple[str, str], int]:
+        with self._readers.lend() as connection:
+            rows = connection.execute(self._sql["run_counts"]).fetchall()
+        return {(function, status): count for function, status, count in rows}
 
     # ------------------------------------------------------------------------------------------------- writing
 
@@ -109,7 +134,6 @@ class SqliteHistoryStore(HistoryStore):
             self._writer = open_writer(self._path)
             _migrate(self._writer, self._path)
             self._log_tables.clear()
-            (self._last_row,) = self._writer.execute(self._sql["last_row"]).fetchone()
 
     def offsets(self) -> Mapping[TopicPartition, int]:
         with _writing():
@@ -120,6 +144,9 @@ class SqliteHistoryStore(HistoryStore):
         connection = self._connection()
         try:
             with _writing(), transaction(connection):
+                # Asked for each time: beside a draining recorder its successor writes already, and a number that both
+                # give away would put the one's run in the place of the other's.
+                (self._last_row,) = connection.execute(self._sql["last_row"]).fetchone()
                 runs = self._load(batch)
                 self._apply_ledger(batch, runs)
                 self._insert_chunks(batch.chunks, runs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from processor.transport.abstract import TopicPartition
 #: The whole of the recorder that others may import, the two formats included that the live path shares with it.
 __all__ = [
     "MAX_PAGE",
+    "MAX_POSITION",
     "PAGE_LIMITS",
     "BadCursor",
     "Batch",
@@ -46,6 +47,8 @@ __all__ = [
 
 #: Entries of one page of `list_runs`, and lines of one `get_lines`.
 MAX_PAGE = 1_000
+#: Counting costs some 100 ns for each run before it.
+MAX_POSITION = 100_000
 
 
 class HistoryError(HeadraceError):
@@ -132,6 +135,12 @@ class HistoryStore(ABC):
         """The state of the newest delivery; None when the recorder has not seen this RequestId."""
 
     @abstractmethod
+    def position(self, request_id: str) -> int | None:
+        """Which one of its function's queued runs it is, in order of acceptance; 1 = the next. None: it is not queued,
+        or more than MAX_POSITION are before it.
+        """
+
+    @abstractmethod
     def list_runs(self, query: RunQuery) -> RunPage:
         """Raises BadCursor."""
 
@@ -144,8 +153,22 @@ class HistoryStore(ABC):
         """
 
     @abstractmethod
+    def object_events(self, function: str, source: str, subjects: Collection[str]) -> Mapping[str, Collection[str]]:
+        """Of the function's runs that storage triggers began: subject -> ids of its events. Subjects without any are
+        left out.
+        """
+
+    @abstractmethod
+    def recorded(self) -> Mapping[TopicPartition, int]:
+        """The next offset of each partition, as `offsets`, but for who reads: everything before it can be read here."""
+
+    @abstractmethod
     def counters(self) -> Mapping[str, int]:
         """What went by unseen otherwise: void_verdicts, undecodable, missed (records deleted before they were read)."""
+
+    @abstractmethod
+    def run_counts(self) -> Mapping[tuple[str, str], int]:
+        """How many runs there are by (function, status). Reads them all."""
 
     @abstractmethod
     def open_for_writing(self) -> None:

@@ -24,8 +24,8 @@ def recover_earlier_incarnations(transport: Transport, clock: Clock, name: str) 
     """
     earlier = _earlier(transport, clock, name)
     if earlier:
-        recovery = Recovery(transport, clock, name)
-        recovery.declare(sorted(earlier))
+        recovery = Recovery(transport, clock, f"{name}#boot")
+        recovery.declare(dict.fromkeys(sorted(earlier)))
         left = recovery.close_claims(earlier)
         log.warning(
             "recovered %d earlier incarnations of %s: %d runs closed, %d claims left to recovery",

@@ -43,6 +43,8 @@ def merge(seen: Function, newer: Function) -> Function:
         newer,
         previous=(*lost, *newer.previous)[:KEPT_VERSIONS],
         revision=max(seen.revision, newer.revision),
+        # A deploy that did not know of a pause must not undo it: pausing is what one does in an emergency.
+        paused=seen.paused or newer.paused,
     )
 
 

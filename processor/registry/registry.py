@@ -17,6 +17,8 @@ from processor.transport.replay import read_until
 #: Each call to the broker while deploying.
 _CALL_SEC = 30.0
 _BATCH = 1_000
+#: A deploy that comes in between may undo a resume once; not every time.
+_PAUSE_ATTEMPTS = 3
 
 
 class Registry:
@@ -100,7 +102,31 @@ class Registry:
             if planned is existing and wanted.name not in self.view.unsettled:
                 return planned
             self._write(planned, actor)
-            return self._settle(planned, actor)
+            now = self._settled(wanted.name, actor)
+            if now is None or now.current.version != planned.current.version:
+                raise DeployConflict(wanted.name, "somebody else's change came right after it")
+            return now
+
+    def set_paused(self, name: str, paused: bool, *, actor: str) -> Function:
+        """Stops or resumes the claiming of its events, and returns it as it is on the log. Nothing happens when it is
+        so already. Blocks for seconds. Raises NotDeployed, DeployConflict, TransportError.
+        """
+        with self._deploying:
+            self.catch_up(_CALL_SEC)
+            function = self.view.get(name)
+            if function is None:
+                raise NotDeployed(name)
+            if function.paused == paused and name not in self.view.unsettled:
+                return function
+            for _ in range(_PAUSE_ATTEMPTS):
+                self._write(replace(function, paused=paused, revision=function.revision + 1), actor)
+                now = self._settled(name, actor)
+                if now is None:
+                    raise NotDeployed(name)
+                if now.paused == paused:
+                    return now
+                function = now
+            raise DeployConflict(name, "others change it all the time")
 
     def remove(self, name: str, *, actor: str) -> None:
         """Removes a function that is closed and drained: its queue is no longer read. Blocks.
@@ -128,16 +154,14 @@ class Registry:
         self._transport.admin().create_topics([queue], _CALL_SEC)
         self._append(function.name, encode_function(function), actor)
 
-    def _settle(self, written: Function, actor: str) -> Function:
-        """Looks whether another process deployed at the same time; the last record holds, with the versions of both."""
+    def _settled(self, name: str, actor: str) -> Function | None:
+        """Looks whether another process wrote at the same time; the last record holds, with the versions of both."""
         self.catch_up(_CALL_SEC)
-        now = self.view.get(written.name)
-        if now and written.name in self.view.unsettled:
+        now = self.view.get(name)
+        if now and name in self.view.unsettled:
             self._write(replace(now, revision=now.revision + 1), actor)
             self.catch_up(_CALL_SEC)
-            now = self.view.get(written.name)
-        if now is None or now.current.version != written.current.version:
-            raise DeployConflict(written.name, "somebody else's change came right after it")
+            now = self.view.get(name)
         return now
 
     def _append(self, name: str, value: bytes, actor: str) -> None:

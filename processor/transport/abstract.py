@@ -229,9 +229,10 @@ class Consumer(ABC):
     def commit(
         self, offsets: Mapping[TopicPartition, Committed], timeout_sec: float
     ) -> Mapping[TopicPartition, Outcome]:
-        """Blocks until the coordinator has answered, at most about timeout_sec. YES: applied. NO: refused, this member
-        is fenced. UNKNOWN: anything else; read it back with `committed`. One request can be applied for one partition
-        and refused for another. Never raises for a failed commit.
+        """Blocks until the coordinator has answered, at most about timeout_sec. YES: applied. NO: not applied and never
+        will be: this member is fenced, or an earlier commit still waits and this one was not sent. UNKNOWN: anything
+        else; read it back with `committed`. One request can be applied for one partition and refused for another. Never
+        raises for a failed commit.
         """
 
     @abstractmethod

@@ -39,6 +39,7 @@ class Caller(threading.Thread):
         self.acknowledged: dict[str, str] = {}
         #: Every answer but 202. No answer at all (the gateway is away) is not among them.
         self.refusals: list[Answer] = []
+        self._unanswered: list[str] = []
 
     def run(self) -> None:
         number = 0
@@ -55,6 +56,13 @@ class Caller(threading.Thread):
         assert len(runs) == len(self.acknowledged), "two events share a RequestId"
         return runs
 
+    def write_down(self, path: Path) -> Path:
+        """Every answer, as `headrace audit --acknowledgements` reads it."""
+        entries = [{"key": key, "outcome": "unknown"} for key in self._unanswered]
+        entries += [{"key": key, "request_id": run, "outcome": "ok"} for key, run in self.acknowledged.items()]
+        path.write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in entries))
+        return path
+
     def _send(self, key: str) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -68,6 +76,7 @@ class Caller(threading.Thread):
         try:
             answer = ask(self._port(), "POST", self._path, self._body, headers={"idempotency_key": key}, timeout_sec=15)
         except (OSError, http.client.HTTPException):
+            self._unanswered.append(key)
             return None
         if answer.status == 202:
             return str(answer.document["request_id"])

@@ -11,13 +11,11 @@ import orjson
 import pytest
 
 from deploy.kafka.broker import LocalKafka, free_ports
-from deploy.kafka.errors import Unavailable
 from processor.core.run import Status
 from processor.ops.processes import NotReady, Role
 from tests.acceptance.callers import Caller, starts
 from tests.acceptance.http_api import Answer, ask
 from tests.acceptance.kafka_site import READY_SEC, ROLES, Site
-from tests.broker import unavailable, warm
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -34,26 +32,8 @@ functions:
 """
 
 
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
-    """A broker of this module's own: it is killed."""
-    cluster = LocalKafka(data_dir=tmp_path_factory.mktemp("away"))
-    try:
-        cluster.start()
-        cluster.wait_ready()
-    except Unavailable as why:
-        unavailable(why)
-    try:
-        warm(cluster.bootstrap_servers)
-        yield cluster
-    finally:
-        cluster.kill()
-
-
 @pytest.fixture
 def site(kafka: LocalKafka, topic_prefix: str, tmp_path: Path) -> Iterator[Site]:
-    kafka.node(1).start()
-    kafka.wait_ready()
     made = Site(kafka.bootstrap_servers, topic_prefix, tmp_path)
     made.command("topics", "init")
     yield made

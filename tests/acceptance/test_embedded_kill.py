@@ -6,10 +6,11 @@ import signal
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 
 from processor.core.run import Status, StatusCode
-from processor.ops.processes import Role
+from processor.ops.processes import Role, headrace
 from processor.transport.embedded import EmbeddedTransport
 from tests.acceptance.callers import Caller, starts, verdicts
 
@@ -58,6 +59,11 @@ def test_every_acknowledged_event_gets_one_verdict_though_the_process_is_killed_
     acknowledged = caller.stop()
     _wait_until_idle(journal)
     assert dev.role.stop() == 0
+    evidence = ["--acknowledgements", str(caller.write_down(tmp_path / "acknowledged")), "--journal", str(journal)]
+    report = orjson.loads(
+        headrace(["audit", *evidence, "--drained", "-o", "json"], {"HEADRACE_DATA_DIR": str(tmp_path / "data")})
+    )
+    assert report["ok"]
     with EmbeddedTransport(tmp_path / "data" / "log") as transport:
         ended = verdicts(transport)
     started = starts(journal)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -16,6 +13,7 @@ from processor.transport.embedded import EmbeddedTransport
 from tests.acceptance.callers import starts, verdicts
 from tests.acceptance.dev_server import DevServer
 from tests.acceptance.http_api import Answer
+from tests.disk import SmallDisk
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 MANIFEST = """
@@ -23,25 +21,9 @@ version: 1
 functions:
   work: {{handler: "journal:run", code: {code}, env: {{JOURNAL: "{journal}"}}}}
 """
-_CALL_SEC = 10.0
 LIMIT_SEC = 60.0
 #: Refusals in a row of events of a few bytes: there is no room for anything.
 FULL = 5
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root; tests/unit/test_embedded_writer.py limits the file instead")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount(disk, "size=8m")
-    yield disk
-    subprocess.run(["umount", disk], check=True, timeout=_CALL_SEC)
-
-
-def mount(disk: Path, options: str) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "headrace-test", disk], check=True, timeout=_CALL_SEC)
 
 
 def event(size_bytes: int, sec: float = 0.0) -> bytes:
@@ -86,10 +68,10 @@ def await_line(journal: Path, request_id: str, word: str) -> None:
 
 @pytest.mark.timeout(150)
 def test_a_full_disk_is_told_with_503_and_every_acknowledged_event_ends_once_there_is_room(
-    small_disk: Path, tmp_path: Path
+    small_disk: SmallDisk, tmp_path: Path
 ) -> None:
     journal = tmp_path / "journal"
-    server = DevServer(tmp_path, MANIFEST.format(code=FUNCTIONS, journal=journal), data=small_disk / "data")
+    server = DevServer(tmp_path, MANIFEST.format(code=FUNCTIONS, journal=journal), data=small_disk.path / "data")
     try:
         running = server.accepted("work", event(0, sec=3.0))
         await_line(journal, running, "start")
@@ -100,7 +82,7 @@ def test_a_full_disk_is_told_with_503_and_every_acknowledged_event_ends_once_the
             assert answer.problem == (503, "not-accepted", "the event was not accepted: database or disk is full")
             assert answer.headers["retry-after"] == "1"
             assert answer.document["request_id"]
-        mount(small_disk, "remount,size=64m")
+        small_disk.resize(64)
         for key, answer in refused.items():  # as Retry-After says: the same event under the same key
             again = server.accepted("work", event(size_of(key)), idempotency_key=key)
             assert again == answer.document["request_id"]

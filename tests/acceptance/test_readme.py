@@ -27,7 +27,7 @@ from processor.ops.processes import Role
 ROOT = Path(__file__).parents[2]
 BLOCK_SEC = 40.0
 #: What only looks may be repeated until it shows what it should: the reader is slower than the test.
-ONLY_LOOKS = re.compile(r"(headrace (runs|logs|functions) .*|ls .*)")
+ONLY_LOOKS = re.compile(r"(headrace (runs|logs|functions|triggers ls|triggers show) .*|ls .*)")
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 #: Of what README.md shows: what stands for it on another machine.
 FORMS = (
@@ -35,6 +35,8 @@ FORMS = (
     (r"\d+\.\d{3} s", r"\d+\.\d{3} s"),
     (r"[\d,]+ bytes", r"[\d,]+ bytes"),
     (r"\b[0-9a-f]{12}\b", r"[0-9a-f]{12}"),
+    (r"-schedule-[0-9a-f]{8}", r"-schedule-[0-9a-f]{8}"),
+    (r"next \d{4}-\d\d-\d\dT[\d:]+Z", r"next \d{4}-\d\d-\d\dT[\d:]+Z"),
     (r"ready executor \S+ slots=\d+", r"ready executor \S+ slots=\d+"),
     (r"/home/ada/headrace", r"/.*"),
     (r"\.headrace/kafka/", r"\.headrace/kafka-[^/]+/"),  # the test has a prefix of its own on its broker
@@ -68,12 +70,21 @@ class Reader:
 
     folder: Path
     port: int
+    listener_port: int
     bound: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        self.environment = environment | {"HEADRACE_GATEWAY__PORT": str(self.port), "TZ": "UTC"}
+        self.environment = environment | self.ports | {"TZ": "UTC"}
         self._lines: queue.Queue[str] = queue.Queue()
+
+    @property
+    def ports(self) -> dict[str, str]:
+        return {"HEADRACE_GATEWAY__PORT": str(self.port), "HEADRACE_TRIGGERS__PORT": str(self.listener_port)}
+
+    def on_our_ports(self, text: str) -> str:
+        text = text.replace("127.0.0.1:8787", f"127.0.0.1:{self.port}")
+        return text.replace("127.0.0.1:8788", f"127.0.0.1:{self.listener_port}")
 
     def open_shell(self, **environment: str) -> None:
         self._shell = subprocess.Popen(
@@ -112,7 +123,7 @@ class Reader:
     def run(self, commands: str) -> str:
         for shown, real in self.bound.items():
             commands = commands.replace(shown, real)
-        commands = commands.replace("127.0.0.1:8787", f"127.0.0.1:{self.port}")
+        commands = self.on_our_ports(commands)
         self.tell(f"{commands}\necho; echo @end\n")
         printed = ""
         while (line := self._lines.get(timeout=BLOCK_SEC)) != "@end\n":
@@ -147,7 +158,7 @@ class Reader:
         return "".join(lines), names
 
     def line_pattern(self, line: str, names: list[str]) -> str:
-        line = line.replace("127.0.0.1:8787", f"127.0.0.1:{self.port}")
+        line = self.on_our_ports(line)
         pattern, at = "", 0
         for found in re.finditer(f"{UUID}|(?<=process )\\d+", line):
             pattern += by_form(line[at : found.start()]) + self.id_pattern(found[0], names)
@@ -179,8 +190,8 @@ def by_form(text: str) -> str:
 def reader(tmp_path: Path) -> Reader:
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    (port,) = free_ports(1)
-    return Reader(tmp_path, port)
+    port, listener_port = free_ports(2)
+    return Reader(tmp_path, port, listener_port)
 
 
 def make_dev() -> list[str]:
@@ -193,7 +204,7 @@ def make_dev() -> list[str]:
 @contextmanager
 def dev_of(reader: Reader) -> Iterator[str]:
     """Yields what it printed until it was ready."""
-    environment = {"HEADRACE_GATEWAY__PORT": str(reader.port), "PYTHONPATH": str(ROOT)}
+    environment = {**reader.ports, "PYTHONPATH": str(ROOT)}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(reader.folder)
         role = Role(make_dev(), environment, reader.folder / "dev.log")

@@ -15,6 +15,15 @@ def run(event: Any, context: Any) -> str:
     return str(context["request_id"])
 
 
+def until_gate(event: Any, context: Any) -> str:
+    """GATE names the file whose appearance ends it."""
+    note(f"{context['request_id']} {os.getpid()} start")
+    while not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.05)
+    note(f"{context['request_id']} {os.getpid()} end")
+    return str(context["request_id"])
+
+
 def note(line: str) -> None:
     descriptor = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

@@ -124,10 +124,10 @@ def result_of(ended: RunEnded) -> Any:
 
 
 @contextlib.contextmanager
-def pool(folder: Path, **options: Any) -> Iterator[Driver]:
+def pool(folder: Path, *, may_start: Callable[[], bool] = lambda: True, **options: Any) -> Iterator[Driver]:
     settings = {"slots": 2, **options}
     made = InstancePool(options=PoolOptions(data_dir=folder, **settings), clock=SystemClock())
-    made.start()
+    made.start(may_start)
     driver = Driver(made, folder)
     keeps_the_contract(made)
     try:

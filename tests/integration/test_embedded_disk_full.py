@@ -1,48 +1,32 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from processor.core.clock import SystemClock
 from processor.core.topics import Keep, Topic
 from processor.transport.abstract import Appended, AppendFailed, Outcome, Producer, TopicPartition, Transport
 from processor.transport.embedded import EmbeddedTransport
 from processor.transport.replay import read_to_end
+from tests.disk import SmallDisk
 
 _TOPIC = Topic(name="t", key="-", partitions=1, keep=Keep.UNTIL_CONSUMED)
 _PLACE = TopicPartition("t", 0)
 _CALL_SEC = 10.0
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root; tests/unit/test_embedded_writer.py limits the file instead")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    _mount(disk, "size=1m")
-    yield disk
-    subprocess.run(["umount", disk], check=True, timeout=_CALL_SEC)
-
-
-def test_a_full_disk_refuses_appends_and_heals_when_there_is_room(small_disk: Path) -> None:
-    with EmbeddedTransport(small_disk) as transport:
+def test_a_full_disk_refuses_appends_and_heals_when_there_is_room(small_disk: SmallDisk) -> None:
+    with EmbeddedTransport(small_disk.path) as transport:
         transport.admin().create_topics([_TOPIC], _CALL_SEC)
         durable = _fill(transport)
         assert durable > 10
         assert _append_awaited(transport, bytes(200_000)).outcome is Outcome.NO
-        _mount(small_disk, "remount,size=16m")
+        small_disk.resize(64)
         assert _append_awaited(transport, b"room again") == Appended(outcome=Outcome.YES, partition=0, offset=durable)
         producer = transport.producer()
         producer.append("t", b"and a new session")
         producer.flush(_CALL_SEC)
         producer.close()
-    with EmbeddedTransport(small_disk) as transport:
+    with EmbeddedTransport(small_disk.path) as transport:
         assert _values(transport)[durable:] == [b"room again", b"and a new session"]
 
 
@@ -85,7 +69,3 @@ def _values(transport: Transport) -> list[bytes | None]:
         return [each.value for each in read_to_end(reader, [_PLACE], SystemClock(), timeout_sec=_CALL_SEC)]
     finally:
         reader.close()
-
-
-def _mount(disk: Path, options: str) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "headrace-test", disk], check=True, timeout=_CALL_SEC)

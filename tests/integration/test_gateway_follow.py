@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from processor.core.request_id import request_id
-from processor.gateway import feed, live, server, stream
+from processor.gateway import feed, live, stream
+from processor.http import server
 from tests.integration.gateway_rig import LIMIT_SEC, accepted, ended, running, started
 from tests.integration.test_gateway_invoke import problem
 

@@ -8,12 +8,13 @@ import orjson
 import pytest
 
 from processor.core.clock import SystemClock
+from processor.core.request_id import request_id
 from processor.core.topics import TOPICS
-from processor.gateway.server import AddressInUse
 from processor.gateway.service import Gateway
+from processor.http.server import AddressInUse
 from processor.transport.abstract import UnknownTopic
 from processor.transport.embedded import EmbeddedTransport
-from tests.integration.gateway_rig import Reply, Rig, running
+from tests.integration.gateway_rig import Reply, Rig, accepted, running, started
 from tests.integration.test_gateway_invoke import problem
 
 
@@ -144,5 +145,52 @@ def test_a_gateway_without_topics_does_not_start(tmp_path: Path) -> None:
             with pytest.raises(UnknownTopic, match=r"^the topic 'intake' does not exist$"):
                 await rig.gateway.start()
             rig.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_function_is_paused_and_resumed_while_its_events_are_accepted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as rig:
+            paused = await rig.ask("POST", "/v1/functions/resize/pause")
+            assert (paused.status, paused.json["paused"], paused.json["revision"]) == (200, True, 2)
+            assert (await rig.ask("POST", "/v1/functions/resize/pause")).json == paused.json
+            assert (await rig.invoke()).status == 202
+            runs = [request_id("resize", "test", str(number)) for number in range(3)]
+            rig.write(*(accepted(each) for each in runs))
+            for each in runs:
+                await rig.until_recorded(each, "QUEUED")
+            documents = [(await rig.ask("GET", f"/v1/runs/{each}")).json for each in runs]
+            assert {(each["status"], each["wait_reason"]) for each in documents} == {("QUEUED", "paused")}
+            assert sorted(each["position"] for each in documents) == [1, 2, 3]
+            listed = (await rig.ask("GET", "/v1/runs")).json["runs"]
+            assert {each["wait_reason"] for each in listed} == {"paused"}
+            assert (await rig.ask("POST", "/v1/functions/resize/resume")).json["paused"] is False
+            resumed = (await rig.ask("GET", f"/v1/runs/{runs[0]}")).json
+            assert (resumed["wait_reason"], resumed["position"]) == (None, documents[0]["position"])
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_waits_no_longer_has_no_reason_and_no_position(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as rig:
+            await rig.ask("POST", "/v1/functions/resize/pause")
+            run = request_id("resize", "test", "1")
+            rig.write(accepted(run), started(run))
+            await rig.until_recorded(run, "RUNNING")
+            document = (await rig.ask("GET", f"/v1/runs/{run}")).json
+            assert document["wait_reason"] is None
+            assert "position" not in document
+
+    asyncio.run(scenario())
+
+
+def test_only_a_function_that_exists_can_be_paused(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, recorder=False) as rig:
+            assert problem(await rig.ask("POST", "/v1/functions/nobody/pause"))[:2] == (404, "unknown-function")
+            assert problem(await rig.ask("GET", "/v1/functions/resize/resume"))[:2] == (405, "method-not-allowed")
+            assert (await rig.ask("POST", "/v1/functions/resize/paus")).status == 404
 
     asyncio.run(scenario())

@@ -10,7 +10,7 @@ from processor.core.codec import decode_structured
 from processor.core.event import Event
 from processor.core.request_id import request_id
 from processor.core.topics import MAX_EVENT_BYTES
-from processor.gateway import http
+from processor.http import message
 from processor.transport.abstract import Appended, Headers, Outcome
 from tests.integration.gateway_rig import Reply, Rig, function, running
 
@@ -206,7 +206,7 @@ def test_a_body_without_a_length_is_counted_as_it_comes(tmp_path: Path) -> None:
 
 
 def test_a_body_that_does_not_arrive_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BODY_LIMIT_SEC", 0.05)
+    monkeypatch.setattr(message, "BODY_LIMIT_SEC", 0.05)
 
     async def scenario() -> None:
         async with running(tmp_path, recorder=False) as rig:

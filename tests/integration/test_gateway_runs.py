@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from processor.core.request_id import request_id
-from processor.gateway import server
+from processor.http import server
 from processor.recorder.store import HistoryUnavailable
 from tests.integration.gateway_rig import LIMIT_SEC, accepted, ended, eventually, running, started
 from tests.integration.test_gateway_invoke import problem
@@ -140,7 +140,7 @@ def test_a_bug_is_a_problem_document_too(
             assert problem(await rig.ask("GET", f"/v1/runs/{RUN}")) == (
                 500,
                 "internal",
-                "the gateway failed to serve this request",
+                "this request could not be served because of a mistake in Headrace",
             )
             assert f"GET /v1/runs/{RUN} failed" in caplog.text
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from processor.core.run import StatusCode
-from processor.executor.abstract import PoolStopped, RunEnded
+from processor.executor.abstract import PoolStopped, RunEnded, RunStarted
 from processor.executor.deadline import EndPolicy
 from tests.integration.instances import FAMILY, Driver, pid_of, pool, result_of
 
@@ -232,3 +232,20 @@ def test_a_pool_can_be_ended_in_the_middle_of_its_runs(tmp_path: Path) -> None:
     with pool(tmp_path) as driver:
         running, _ = driver.begin("hangs", concurrency=1), driver.begin("hangs", concurrency=1)
         driver.said(running, "begun")
+
+
+def test_a_run_that_waits_for_its_instance_starts_only_once_the_executor_may_hand_over_again(tmp_path: Path) -> None:
+    """It was handed over before the executor fell silent; by now it may have an InstanceLost verdict."""
+    may, asked = False, 0
+
+    def may_start() -> bool:
+        nonlocal asked
+        asked += 1
+        return may
+
+    with pool(tmp_path, may_start=may_start) as driver:
+        held = driver.begin("echo", 1)
+        driver.until(lambda: asked >= 5, "the pool asking again and again")
+        assert not any(isinstance(event, RunStarted) for event in driver.events)
+        may = True
+        assert driver.ended(held).status_code is StatusCode.OK

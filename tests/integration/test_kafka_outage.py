@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import pytest
 
 from deploy.kafka.broker import LocalKafka
-from deploy.kafka.errors import Unavailable
 from processor.core.topics import Keep, Topic
 from processor.transport.abstract import (
     Appended,
@@ -26,7 +25,6 @@ from processor.transport.abstract import (
     TransportUnavailable,
 )
 from processor.transport.kafka import KafkaTransport, appender, settings
-from tests.broker import unavailable, warm
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
@@ -51,22 +49,6 @@ class Listener(RebalanceListener):
         self.calls.append("lost")
 
 
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
-    """A broker of this module's own: it is killed."""
-    cluster = LocalKafka(data_dir=tmp_path_factory.mktemp("outage"))
-    try:
-        cluster.start()
-        cluster.wait_ready()
-    except Unavailable as why:
-        unavailable(why)
-    try:
-        warm(cluster.bootstrap_servers)
-        yield cluster
-    finally:
-        cluster.kill()
-
-
 @pytest.fixture
 def _short_appends(monkeypatch: pytest.MonkeyPatch) -> None:
     """An append is given up after 3 s instead of 10: how long it takes is a setting, what happens then is not."""
@@ -82,8 +64,6 @@ def _short_appends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def transport(kafka: LocalKafka, topic_prefix: str) -> Iterator[KafkaTransport]:
-    kafka.node(1).start()
-    kafka.wait_ready()
     with KafkaTransport(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix) as opened:
         topic = Topic(name="t", key="-", partitions=1, keep=Keep.UNTIL_CONSUMED)
         assert opened.admin().create_topics([topic], PATIENCE_SEC) == ["t"]
@@ -184,7 +164,7 @@ def test_a_commit_to_a_hanging_coordinator_is_given_up_as_unknown(kafka: LocalKa
     kafka.node(1).pause()
     try:
         assert consumer.commit({WHERE: Committed(1, "")}, 0.5) == {WHERE: Outcome.UNKNOWN}
-        assert consumer.commit({WHERE: Committed(1, "")}, 0.5) == {WHERE: Outcome.UNKNOWN}
+        assert consumer.commit({WHERE: Committed(2, "")}, 0.5) == {WHERE: Outcome.NO}, "it was never sent"
         consumer.leave()
         assert listener.calls == ["assign", "lost"]
         assert consumer.assignment() == frozenset()
@@ -193,6 +173,27 @@ def test_a_commit_to_a_hanging_coordinator_is_given_up_as_unknown(kafka: LocalKa
         consumer.close()
     finally:
         kafka.node(1).resume()
+
+
+def test_another_groups_offsets_are_asked_of_a_hanging_coordinator_in_vain_and_then_again(
+    kafka: LocalKafka, transport: KafkaTransport
+) -> None:
+    consumer = transport.consumer("g", Listener())
+    assert consumer.commit({WHERE: Committed(1, "mine")}, CALL_SEC) == {WHERE: Outcome.YES}
+    consumer.close()
+    admin = transport.admin()
+    assert admin.committed("g", [WHERE], CALL_SEC) == {WHERE: Committed(1, "mine")}
+    kafka.node(1).pause()
+    try:
+        for _ in range(3):
+            with pytest.raises(TransportUnavailable):
+                admin.committed("g", [WHERE], 0.5)
+        another = KafkaTransport(bootstrap_servers=kafka.bootstrap_servers)
+        with another, pytest.raises(TransportUnavailable):
+            another.admin().committed("g", [WHERE], 2.0)
+    finally:
+        kafka.node(1).resume()
+    assert admin.committed("g", [WHERE], PATIENCE_SEC) == {WHERE: Committed(1, "mine")}
 
 
 def test_an_offset_that_is_gone_is_an_error_and_not_a_restart(transport: KafkaTransport) -> None:

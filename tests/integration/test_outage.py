@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from deploy.kafka.broker import LocalKafka
-from deploy.kafka.errors import Unavailable
 from processor.core.clock import SystemClock
 from processor.core.ledger import Ended, decode, encode
 from processor.core.lifesigns import GUARD_LIMIT_SEC
@@ -20,29 +19,12 @@ from processor.executor.claims import Claims
 from processor.executor.dedup import DEFAULT_WINDOW
 from processor.executor.partition import Taken
 from processor.transport.kafka import KafkaTransport
-from tests.broker import unavailable, warm
 from tests.integration.pipeline import Pipeline, await_start, pipeline, starts
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
 
 AWAY_SEC = 30.0
 LONG_SEC = 50.0
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
-    """A broker of this module's own: it is taken away."""
-    cluster = LocalKafka(data_dir=tmp_path_factory.mktemp("away"))
-    try:
-        cluster.start()
-        cluster.wait_ready()
-    except Unavailable as why:
-        unavailable(why)
-    try:
-        warm(cluster.bootstrap_servers)
-        yield cluster
-    finally:
-        cluster.kill()
 
 
 @pytest.fixture
@@ -132,8 +114,8 @@ class HangsBehindIntents(Books):
 
     kafka: LocalKafka | None = None
 
-    def flush(self, timeout_sec: float) -> bool:
-        flushed = super().flush(timeout_sec)
+    def flush_urgent(self, timeout_sec: float) -> bool:
+        flushed = super().flush_urgent(timeout_sec)
         if self.kafka is not None:
             self.kafka.node(1).pause()
         return flushed

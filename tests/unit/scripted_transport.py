@@ -38,6 +38,8 @@ class ScriptedTransport(Transport):
         self.flushes: deque[Outcome] = deque()
         #: Raised by the next call of this name, of whatever object.
         self.failures: dict[str, Exception] = {}
+        #: The log's clock: of a record's offset.
+        self.timestamp_ms: Callable[[int], int] = lambda offset: 1_000 * offset
         self.max_bytes = 1 << 30
         self.buffer_records = 1 << 30
         self.producers: list[ScriptedProducer] = []
@@ -60,7 +62,7 @@ class ScriptedTransport(Transport):
 
     def put(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Record:
         log = self.log.setdefault(TopicPartition(topic, partition), [])
-        log.append(Record(topic, partition, len(log), 0, 1_000 * len(log), key, value, headers))
+        log.append(Record(topic, partition, len(log), 0, self.timestamp_ms(len(log)), key, value, headers))
         return log[-1]
 
     def producer(self, *, linger_ms: int = 0) -> ScriptedProducer:
@@ -149,6 +151,8 @@ class ScriptedConsumer(Consumer):
         self.asked: list[dict[TopicPartition, Committed]] = []
         self.closed = False
         self.left = 0
+        #: How long the last poll would have waited for a record.
+        self.patience_sec = 0.0
         self._rebalancing = False
 
     def will(self, change: str, *partitions: TopicPartition) -> None:
@@ -160,6 +164,7 @@ class ScriptedConsumer(Consumer):
         self.topics = sorted(topics)
 
     def poll(self, max_records: int, timeout_sec: float) -> list[Record]:
+        self.patience_sec = timeout_sec
         self._transport.on_poll()
         self._transport.fail_if_told("poll")
         while self._rebalances:

@@ -18,7 +18,7 @@ class Desk:
 
     def write(self, value: bytes, *, afterwards: bytes | None = None) -> None:
         later = None if afterwards is None else Entry("inflight", None, afterwards, 0)
-        self.books.write("runs", value, key=b"k", partition=0, afterwards=later)
+        self.books.write_in_bulk("runs", value, key=b"k", partition=0, afterwards=later)
 
     def flush(self) -> bool:
         return self.books.flush(1.0)
@@ -67,6 +67,30 @@ def test_a_tombstone_is_written_only_after_its_verdict_is_durable() -> None:
     assert not desk.books.empty
     assert desk.flush()
     assert (desk.tombstones(), desk.books.empty) == ([b"intent"], True)
+
+
+def test_an_urgent_flush_leaves_the_bulk_to_the_next_full_one() -> None:
+    desk = Desk()
+    desk.write(b"started")
+    desk.books.write("inflight", b"intent", key=b"k", partition=0)
+    assert desk.books.flush_urgent(1.0)
+    assert (desk.tombstones(), desk.runs(), desk.confirmations) == ([b"k"], [], 1)
+    assert not desk.books.empty
+    assert desk.flush()
+    assert (desk.runs(), desk.books.empty) == ([b"started"], True)
+
+
+def test_a_failed_urgent_flush_repeats_both_lanes_in_order() -> None:
+    desk = Desk()
+    desk.transport.flushes.append(Outcome.UNKNOWN)
+    desk.books.write("inflight", b"intent", key=b"k", partition=0)
+    desk.write(b"ended", afterwards=b"k")
+    assert not desk.books.flush_urgent(1.0)
+    desk.books.write("inflight", None, key=b"k", partition=0)
+    desk.wait()
+    assert desk.flush()
+    assert [each.value for each in desk.transport.records("inflight")] == [b"intent", None]
+    assert desk.runs() == [b"ended"]
 
 
 def test_more_than_the_session_can_hold_goes_in_several_parts() -> None:

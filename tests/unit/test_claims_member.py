@@ -203,6 +203,8 @@ def test_an_unknown_commit_of_which_something_else_is_read_back_is_undecided_and
     assert member.claims.settle() == []
     assert (member.claims.settled, member.claims.undecided) == (True, True)
     assert member.open_intents() == [run(0)], "recovery decides by them"
+    last = Intent.decode(member.transport.records("inflight")[-1].value or b"")
+    assert (last.abandoned, last.batch) == (True, 1), "also while its executor lives"
 
 
 def test_records_dropped_on_revoke_are_never_claimed_afterwards() -> None:

@@ -95,6 +95,24 @@ def events(*frames: tuple[str, Any]) -> bytes:
     )
 
 
+@pytest.mark.parametrize(("verb", "paused"), [("pause", True), ("resume", False)])
+def test_a_function_is_paused_and_resumed_by_name(
+    gateway: Gateway, headrace: Callable[..., int], capsys: pytest.CaptureFixture[str], verb: str, paused: bool
+) -> None:
+    gateway.answer(f"POST /v1/functions/hello/{verb}", {"name": "hello", "paused": paused})
+    assert headrace("functions", verb, "hello") == Exit.OK
+    assert capsys.readouterr().out == f"hello {verb}d\n"
+
+
+def test_a_paused_function_is_listed_as_such(
+    gateway: Gateway, headrace: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    hello = {"name": "hello", "version": "v", "handler": "m:f", "timeout_sec": 9.0, "events": [], "enabled": True}
+    gateway.answer("GET /v1/functions", {"functions": [hello | {"paused": True}, hello | {"paused": False}]})
+    assert headrace("functions", "ls") == Exit.OK
+    assert [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()[1:]] == ["http (paused)", "http"]
+
+
 def test_invoke_prints_the_request_id_and_nothing_else(
     gateway: Gateway, headrace: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from processor.cli.app import run
 from processor.cli.errors import Exit
-from processor.cli.settings import GatewaySettings, KafkaSettings, Settings
+from processor.cli.settings import ExecutorRoleSettings, GatewaySettings, KafkaSettings, Settings
 from processor.core.topics import CONTROL, INTAKE, RUNS, TOPICS, Topic
+from processor.executor import containment
 from processor.ops.doctor import Finding, Level, examine
 from processor.ops.doctor_kafka import broker_findings, topic_faults
 from processor.transport.embedded import EmbeddedTransport
@@ -45,6 +46,21 @@ def test_the_log_in_use_is_told_with_its_process_and_not_disturbed(tmp_path: Pat
     assert "in use by process" in found.message
     (found,) = [each for each in examine(where) if each.subject == "transport"]
     assert found.message == "embedded; not in use"
+
+
+def test_how_processes_of_an_instance_are_found_is_told(tmp_path: Path) -> None:
+    swept = Settings(data_dir=tmp_path, gateway=NOWHERE, executor=ExecutorRoleSettings(containment="sweep"))
+    (found,) = [each for each in examine(swept) if each.subject == "containment"]
+    assert (found.level, "by a sweep" in found.message) == (Level.OK, True)
+
+
+def test_control_groups_that_are_demanded_and_cannot_be_made_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containment, "create", lambda pool, max_processes: None)
+    demanded = Settings(data_dir=tmp_path, gateway=NOWHERE, executor=ExecutorRoleSettings(containment="cgroup"))
+    (found,) = [each for each in examine(demanded) if each.subject == "containment"]
+    assert (found.level, "Delegate=yes" in found.remedy) == (Level.REFUSED, True)
 
 
 def test_a_damaged_history_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ def test_a_run_over_its_limit_is_asked_then_killed_then_given_up() -> None:
     assert (ladder.rung, ladder.due_sec) == (Rung.RUNS, 100.0)
     assert (ladder.climb(100.0), ladder.due_sec) == (Rung.ASKED, 101.0)
     assert (ladder.climb(101.0), ladder.due_sec) == (Rung.KILLED, 111.0)
-    assert (ladder.climb(111.0), ladder.due_sec) == (Rung.GIVEN_UP, float("inf"))
+    assert (ladder.climb(111.0), ladder.due_sec) == (Rung.ORPHANED, 121.0)
+    assert (ladder.climb(121.0), ladder.due_sec) == (Rung.GIVEN_UP, float("inf"))
 
 
 def test_a_cancelled_run_has_the_grace_that_was_asked_for() -> None:
@@ -25,4 +26,5 @@ def test_a_killed_run_is_given_up_in_time() -> None:
     ladder = Ladder(POLICY)
     ladder.start(100.0)
     ladder.kill(50.0)
-    assert (ladder.climb(60.0), ladder.due_sec) == (Rung.GIVEN_UP, float("inf"))
+    assert (ladder.climb(60.0), ladder.due_sec) == (Rung.ORPHANED, 70.0)
+    assert (ladder.climb(70.0), ladder.due_sec) == (Rung.GIVEN_UP, float("inf"))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from processor.executor.load import LONG_SEC, Limits, Load, share_of
+from processor.executor.load import LONG_SEC, FunctionLoad, Limits, Load, share_of
 
 LIMITS = Limits(concurrency=4, claim_ahead_sec=1.0)
 
@@ -69,3 +69,10 @@ def test_a_share_of_the_concurrency_goes_with_each_owned_partition(
     concurrency: int, partitions: int, owned: int, share: int
 ) -> None:
     assert share_of(concurrency, partitions, owned) == share
+
+
+def test_a_run_that_was_cut_off_says_nothing_about_how_long_runs_take() -> None:
+    load = FunctionLoad(open=2)
+    load.ended("a", 100.0)
+    load.ended("b", 0.1, cut_off=True)
+    assert (load.open, load.mean_sec) == (0, 100.0)

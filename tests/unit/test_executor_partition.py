@@ -3,8 +3,9 @@ from __future__ import annotations
 from processor.core.claims import STAMP_HEADER, Stamp, Vector
 from processor.core.ledger import Position
 from processor.core.request_id import request_id
+from processor.core.run import StatusCode
 from processor.executor.dedup import WindowPolicy
-from processor.executor.partition import BUFFER_RECORDS, QueuePartition
+from processor.executor.partition import BUFFER_RECORDS, MAX_UNSTARTED, QueuePartition
 from processor.transport.abstract import Record, TopicPartition
 
 PARTITION = TopicPartition("queue.f.1", 0)
@@ -18,9 +19,9 @@ def run(name: str) -> str:
 NAMES = {run(name): name for name in ("a", "b", "c", *(f"r{number}" for number in range(5)))}
 
 
-def record(offset: int, name: str, intake: int, previous: int | None = None) -> Record:
+def record(offset: int, name: str, intake: int, previous: int | None = None, *, accepted_at_ms: int = 0) -> Record:
     before = None if previous is None else (0, previous)
-    stamp = Stamp("f", "v", INTAKE, Position(0, 0, intake), before, "data", 0)
+    stamp = Stamp("f", "v", INTAKE, Position(0, 0, intake), before, "data", accepted_at_ms)
     return Record(PARTITION.topic, 0, offset, 0, 1_000, run(name).encode(), b"{}", ((STAMP_HEADER, stamp.encode()),))
 
 
@@ -130,3 +131,38 @@ def test_a_full_buffer_says_so_until_half_of_it_is_claimed() -> None:
     assert not partition.has_room
     claimed(partition, BUFFER_RECORDS // 2)
     assert partition.has_room
+
+
+def test_what_waited_too_long_is_taken_beyond_the_limit_and_marked() -> None:
+    partition = owned()
+    for number in range(4):
+        partition.offer(record(number, f"r{number}", number, accepted_at_ms=100 + number))
+    plan = partition.plan(0, oldest_ms=102)
+    assert plan is not None
+    assert [each.unstarted for each in plan.taken] == [StatusCode.EXPIRED] * 2
+    assert (plan.unstarted, plan.next_offset) == (2, 2)
+    plan = partition.plan(1, oldest_ms=102)
+    assert plan is not None
+    assert [each.unstarted for each in plan.taken] == [StatusCode.EXPIRED, StatusCode.EXPIRED, None]
+
+
+def test_one_batch_of_expired_events_is_bounded_and_nothing_behind_it_is_started() -> None:
+    partition = owned()
+    for number in range(MAX_UNSTARTED + 5):
+        partition.offer(record(number, f"r{number}", number, accepted_at_ms=100))
+    plan = partition.plan(10, oldest_ms=200)
+    assert plan is not None
+    assert (len(plan.taken), plan.unstarted) == (MAX_UNSTARTED, MAX_UNSTARTED)
+    partition.apply(plan)
+    plan = partition.plan(10, oldest_ms=200)
+    assert plan is not None
+    assert (len(plan.taken), plan.unstarted) == (5, 5)
+
+
+def test_a_repeat_of_an_expired_event_is_passed_over() -> None:
+    partition = owned()
+    partition.offer(record(0, "a", 0, accepted_at_ms=100))
+    partition.offer(record(1, "a", 1, 0, accepted_at_ms=100))
+    plan = partition.plan(0, oldest_ms=200)
+    assert plan is not None
+    assert (len(plan.taken), plan.upstream_repeats) == (1, 1)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ class EmptyPool:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    def start(self) -> None:
+    def start(self, may_start: Callable[[], bool] = lambda: True) -> None:
         if self._house.guards_that_fail:
             self._house.guards_that_fail -= 1
             raise GuardNotStarted

@@ -5,9 +5,9 @@ import uuid
 import pytest
 
 from processor.core.clock import ManualClock
-from processor.gateway.idempotency import GENERATION_SEC, IdempotencyKeys
-from processor.gateway.identity import parse_idempotency_key, uuid7
-from processor.gateway.problems import Refused
+from processor.http.idempotency import GENERATION_SEC, IdempotencyKeys
+from processor.http.identity import parse_idempotency_key, uuid7
+from processor.http.problems import Refused
 
 JSON = "application/json"
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from processor.core.run import Status
-from processor.gateway.invoke import check_json, content_type_of
-from processor.gateway.problems import Problem, Refused
 from processor.gateway.recent import RecentRun, RecentRuns
 from processor.gateway.rest import parse_run_query
+from processor.http.body import check_json, content_type_of
+from processor.http.problems import Problem, Refused
 from processor.recorder.store import Place
 
 NOW_MS = 1_795_478_400_000  # 2026-11-24T00:00:00Z
@@ -101,7 +101,7 @@ def test_retry_after_is_a_whole_number_of_seconds_and_never_zero(wait_sec: float
 def test_recent_runs_are_bounded() -> None:
     recent = RecentRuns(limit=2)
     for name in ("a", "b", "c"):
-        recent.add(name, RecentRun("f", "v1", "s", None, NOW_MS))
+        recent.add(name, RecentRun("f", "v1", "s", None, NOW_MS, "http"))
     assert recent.document("a") is None
     document = recent.document("c")
     assert document is not None

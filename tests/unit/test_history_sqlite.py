@@ -181,6 +181,22 @@ def test_lists_are_read_from_an_index(store: SqliteHistoryStore, query: RunQuery
     assert "TEMP B-TREE" not in plan
 
 
+def test_the_position_counts_the_queued_runs_of_the_function_that_were_accepted_before(
+    store: SqliteHistoryStore,
+) -> None:
+    store.apply(batch(accepted(3), accepted(1), accepted(2), accepted(4), accepted(0, function="other")), AT)
+    assert [store.position(rid(number)) for number in (0, 1, 2, 3, 4)] == [1, 1, 2, 3, 4]
+    store.apply(batch(started(1), ended(2)), AT)
+    assert [store.position(rid(number)) for number in (1, 2, 3, 4)] == [None, None, 1, 2]
+    assert store.position(rid(99)) is None
+
+
+def test_a_position_far_back_is_not_counted_out(store: SqliteHistoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processor.recorder.sqlite.MAX_POSITION", 2)
+    store.apply(batch(*(accepted(number, at_ms=TODAY_MS) for number in range(4))), AT)
+    assert [store.position(rid(number)) for number in range(4)] == [1, 2, None, None]
+
+
 def test_lists_leave_the_result_out_and_the_run_itself_has_it(store: SqliteHistoryStore) -> None:
     big = orjson.dumps("x" * 20_000)
     store.apply(batch(accepted(1), ended(1, result=big)), AT)
@@ -286,7 +302,7 @@ def test_a_history_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     store = SqliteHistoryStore(path)
-    with pytest.raises(HistoryTooNew, match=r"history\.db has schema 99; this version of Headrace knows 1$"):
+    with pytest.raises(HistoryTooNew, match=r"history\.db has schema 99; this version of Headrace knows 3$"):
         store.open_for_writing()
     store.close()
 

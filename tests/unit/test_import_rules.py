@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "processor.transport": CORE,
     "processor.registry": (*CORE, *PORT),
     "processor.dispatcher": (*CORE, "processor.registry", *PORT),
+    "processor.http": (*CORE, "processor.dispatcher.accept", *PORT),
     "processor.recovery": (*CORE, *PORT),
     "processor.executor": (*CORE, "processor.registry", *PORT),
     CHILD: (),
@@ -34,6 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *CORE,
         "processor.registry",
         "processor.dispatcher.accept",
+        "processor.http",
         "processor.recorder.store",
         "processor.recorder.document",  # the run document that the store hands out
         *PORT,
@@ -41,7 +43,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "processor.console": (*CORE, "processor.registry", "processor.recorder.store", "processor.recorder.document"),
     "processor.ops": OURS,
     "processor.cli": OURS,
-    "triggers": (*CORE, "processor.registry", "processor.dispatcher.accept", *PORT),
+    "triggers": (*CORE, "processor.registry", "processor.dispatcher.accept", "processor.http", *PORT),
 }
 #: Implementations of one port: known only to whoever builds concrete objects.
 STRANGERS = ("processor.transport.embedded", "processor.transport.kafka")
@@ -154,7 +156,9 @@ def test_only_the_manifest_knows_pydantic() -> None:
         ("processor.executor.__main__", "from processor.transport.kafka import KafkaTransport", True),
         ("processor.executor.runtime.__main__", "from processor.core import run", False),
         ("triggers.folder", "from processor.dispatcher.accept import Acceptor", True),
-        ("triggers.folder", "from processor.gateway.server import Server", False),
+        ("triggers.folder", "from processor.gateway.service import Gateway", False),
+        ("triggers.http.listener", "from processor.http.server import Server", True),
+        ("processor.http.app", "from processor.gateway.problems import problem_of", False),
     ],
 )
 def test_the_rules_tell_good_from_bad(module: str, line: str, allowed: bool) -> None:

@@ -34,6 +34,10 @@ def test_a_leader_that_has_just_begun_is_asked_again_until_it_knows() -> None:
     assert bounds(Restarting(*PASSING)) == Bounds(7, 7)
 
 
+def test_a_partition_that_a_new_client_has_not_heard_of_is_asked_for_again() -> None:
+    assert bounds(Restarting(KafkaError._UNKNOWN_PARTITION)) == Bounds(7, 7)
+
+
 def test_what_does_not_pass_by_itself_is_told_at_once() -> None:
     with pytest.raises(TransportUnavailable, match="offsets were not read"):
         bounds(Restarting(KafkaError._TRANSPORT))

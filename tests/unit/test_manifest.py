@@ -106,7 +106,7 @@ def test_every_field_is_understood(folder: Path) -> None:
         enabled=False,
         events=(
             {"folder": {"event_format": "data", "path": str(folder / "inbox"), "pattern": "*.png"}},
-            {"http": {"event_format": "cloudevents", "path": "/thumb", "method": "PUT"}},
+            {"http": {"event_format": "cloudevents", "path": "/thumb", "method": ["PUT"]}},
             {
                 "kafka": {
                     "event_format": "cloudevents",
@@ -114,6 +114,9 @@ def test_every_field_is_understood(folder: Path) -> None:
                     "bootstrap_servers": "a:9092,b:9092",
                     "group": "thumbs",
                     "start": "earliest",
+                    "value": "auto",
+                    "max_records": 1,
+                    "max_wait": 1.0,
                 }
             },
             {
@@ -122,6 +125,9 @@ def test_every_field_is_understood(folder: Path) -> None:
                     "cron": "0 2 * * *",
                     "timezone": "Europe/Paris",
                     "missed": "all",
+                    "max_catchup": 100,
+                    "grace": 60.0,
+                    "jitter": 0.0,
                     "argument": {"deep": [1, None]},
                 }
             },
@@ -196,10 +202,14 @@ def test_ten_mistakes_are_ten_lines_in_the_order_of_the_file(folder: Path) -> No
         ("events: [{}]", "exactly one kind of trigger"),
         ("events: [{http: {path: /x}, folder: {path: x}}]", "exactly one kind of trigger"),
         ("events: [{http: }]", "exactly one kind of trigger"),
-        ("events: [{webhook: {path: /x}}]", "known are folder, http, kafka, schedule, storage"),
+        ("events: [{webhook: {path: /x}}]", "known are cloudevents, folder, http, kafka, schedule, storage"),
         ("events: [http]", "must be a mapping"),
         ("events: [{http: {path: x}}]", "'x' is not a path"),
-        ("events: [{http: {path: /x, event_format: raw}}]", "use 'data' or 'cloudevents'"),
+        ("events: [{http: {path: /x, event_format: raw}}]", "use 'cloudevents', 'data', 'scf' or 'aws'"),
+        ("events: [{http: {path: '/x/{a}b'}}]", "a brace inside a part"),
+        ("events: [{http: {path: '/{a}/{a}'}}]", "names a parameter twice"),
+        ("events: [{http: {path: /x, method: FETCH}}]", "is no HTTP method"),
+        ("events: [{http: {path: /x, method: []}}]", "is no HTTP method"),
         ("events: [{schedule: {cron: '@daily', timezone: Mars/Base}}]", "'Mars/Base' is not a time zone"),
         ("events: [{schedule: {cron: '@daily', argument: 99999999999999999999}}]", "is no JSON value"),
         ("events: [{kafka: {}}]", "events[0].kafka.topic: is missing; add topic"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import pytest
 
@@ -12,7 +13,13 @@ from processor.core.request_id import request_id
 from processor.core.run import Delivery, StatusCode
 from processor.core.topics import INFLIGHT, INSTANCES, RUNS
 from processor.recovery.procedure import RUNS_MARGIN_MS, Recovery
-from processor.recovery.service import LAST_LOOK_SEC, LOOK_AGAIN_SEC, RecoveryAgenda, RecoveryService
+from processor.recovery.service import (
+    LAST_LOOK_SEC,
+    LOOK_AGAIN_SEC,
+    OTHERS_FIRST_SEC,
+    RecoveryAgenda,
+    RecoveryService,
+)
 from processor.transport.abstract import Committed, TopicPartition
 from tests.unit.scripted_transport import ScriptedTransport
 
@@ -145,9 +152,9 @@ def test_an_intent_written_again_is_as_old_as_it_was() -> None:
 
 
 def test_the_agenda_looks_again_while_something_waits_and_some_times_after_that() -> None:
-    agenda = RecoveryAgenda()
+    agenda = RecoveryAgenda("r#1")
     now_sec = 0.0
-    agenda.add([DEAD], now_sec)
+    agenda.add({DEAD: "r#1"}, now_sec)
     for _ in range(5):
         assert agenda.due(now_sec) == [DEAD]
         agenda.looked([DEAD], open_claims=1, now_sec=now_sec)
@@ -161,8 +168,15 @@ def test_the_agenda_looks_again_while_something_waits_and_some_times_after_that(
             now_sec += LOOK_AGAIN_SEC
         pauses.append(now_sec - began_sec)
     assert pauses[:3] == [15.0, 45.0, 135.0]
-    agenda.add([DEAD], now_sec)
+    agenda.add({DEAD: "r#1"}, now_sec)
     assert agenda.due(now_sec + LAST_LOOK_SEC) == [], "it is done with"
+
+
+def test_who_wrote_the_mark_closes_first_and_the_others_look_somewhat_later() -> None:
+    agenda = RecoveryAgenda("r#1")
+    agenda.add({DEAD: "e#boot"}, 0.0)
+    assert agenda.due(OTHERS_FIRST_SEC - 0.1) == []
+    assert agenda.due(OTHERS_FIRST_SEC) == [DEAD]
 
 
 class Watching(Scene):
@@ -173,12 +187,12 @@ class Watching(Scene):
         self.service = RecoveryService(transport=self.transport, clock=self.clock, name="test")
         self.service.back_off_sec = 0.0
         self.transport.on_read = self._turn
-        self.turns = 0
+        self.turns_left = 200
 
     def _turn(self) -> None:
-        self.turns += 1
+        self.turns_left -= 1
         self.clock.advance(0.5)
-        if self.turns == 200:
+        if not self.turns_left:
             self.service.stop()
 
     def marked_dead(self) -> list[str]:
@@ -224,3 +238,51 @@ def test_recovery_outlives_a_defect_and_leaks_no_session(caplog: pytest.LogCaptu
     assert "a defect" in caplog.text
     assert all(each.closed for each in scene.transport.producers)
     assert all(each.closed for each in scene.transport.readers)
+
+
+def test_a_recovery_that_stops_takes_its_heartbeat_off_the_log() -> None:
+    scene = Watching()
+    scene.watch()
+    last = {each.key: each.value for each in scene.transport.records(INSTANCES.name)}
+    assert [key for key in last if key is not None and key.startswith(b"heartbeat test#recovery-")]
+    assert all(value is None for value in last.values())
+
+
+def test_the_key_of_a_recovery_that_was_killed_long_ago_is_removed() -> None:
+    scene = Watching()
+    old = Sign(kind=SignKind.HEARTBEAT, process="old#recovery-1", role="recovery", at_ms=0)
+    scene.transport.put(INSTANCES.name, 0, old.key, old.encode())
+    scene.turns_left = 2_000
+    scene.watch()
+    assert {each.key: each.value for each in scene.transport.records(INSTANCES.name)}[old.key] is None
+
+
+def test_the_claims_of_an_executor_that_came_back_in_the_moment_of_its_mark_are_not_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Watching()
+    declare = Recovery.declare
+    beat = Sign(kind=SignKind.HEARTBEAT, process=DEAD, role="executor", at_ms=0)
+    scene.transport.put(INSTANCES.name, 0, beat.key, beat.encode())
+    scene.intent(0)
+    scene.committed(1, DEAD, batch=1)
+
+    def declare_late(recovery: Recovery, executors: Mapping[str, int | None]) -> None:
+        scene.transport.put(INSTANCES.name, 0, beat.key, beat.encode())
+        declare(recovery, executors)
+        scene.turns_left = 10  # too few for another silence
+
+    monkeypatch.setattr(Recovery, "declare", declare_late)
+    scene.watch()
+    assert scene.marked_dead() == [DEAD]
+    assert scene.lost() == []
+
+
+def test_a_mark_of_somebody_else_is_followed_some_seconds_later() -> None:
+    scene = Watching()
+    mark = Sign(kind=SignKind.DEAD, process=DEAD, role="executor", at_ms=0, by="e#boot")
+    scene.transport.put(INSTANCES.name, 0, mark.key, mark.encode())
+    scene.intent(0)
+    scene.committed(1, DEAD, batch=1)
+    scene.watch()
+    assert scene.lost() == [run(0)]

@@ -198,3 +198,44 @@ def test_a_registry_that_is_not_started_knows_nothing_and_says_so(transport: Tra
     registry.refresh()
     with pytest.raises(TransportUnavailable):
         registry.catch_up(CALL_SEC)
+
+
+def test_a_pause_is_on_the_log_and_stays_through_a_deploy_until_the_resume(
+    transport: Transport, registry: Registry, store: CodeStore, code: Path
+) -> None:
+    first = registry.deploy(spec(code), store, actor="me")
+    paused = registry.set_paused("hello", True, actor="operator")
+    assert paused == replace(first, paused=True, revision=2)
+    assert registry.set_paused("hello", True, actor="operator") == paused
+    assert [list(each.headers) for each in records(transport)] == [[("actor", b"me")], [("actor", b"operator")]]
+    assert registry.deploy(spec(code, concurrency=9), store, actor="me").paused
+    other = Registry(transport)
+    other.start()
+    assert not other.set_paused("hello", False, actor="operator").paused
+    other.stop()
+    registry.refresh()
+    function = registry.view.get("hello")
+    assert function is not None
+    assert (function.paused, function.concurrency, function.current) == (False, 9, first.current)
+
+
+def test_a_function_that_is_not_there_cannot_be_paused(registry: Registry) -> None:
+    with pytest.raises(NotDeployed):
+        registry.set_paused("hello", True, actor="me")
+
+
+def test_a_resume_that_a_deploy_undoes_at_once_is_made_again(
+    transport: Transport, registry: Registry, store: CodeStore, code: Path
+) -> None:
+    registry.deploy(spec(code), store, actor="me")
+    paused = registry.set_paused("hello", True, actor="operator")
+    write = registry._write
+
+    def overtaken(function: Function, actor: str) -> None:
+        write(function, actor)
+        if not function.paused and function.revision == paused.revision + 1:
+            write(replace(function, paused=True, concurrency=7), "somebody")  # based on what it was before
+
+    registry._write = overtaken  # type: ignore[method-assign]  # another process in between
+    resumed = registry.set_paused("hello", False, actor="operator")
+    assert (resumed.paused, resumed.concurrency) == (False, 7)

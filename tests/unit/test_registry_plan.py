@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,3 +152,25 @@ def test_no_order_of_deploys_lists_a_version_twice_or_forgets_the_last(steps: li
         assert before is None or before.current.version in known
     assert function is not None
     assert function.current.role == steps[-1][0]
+
+
+def test_a_deploy_keeps_a_function_paused() -> None:
+    paused = replace(planned(), paused=True)
+    assert planned(paused, role="new").paused
+    assert planned(paused) is paused
+
+
+def test_a_pause_and_a_deploy_that_did_not_know_of_each_other_leave_it_paused() -> None:
+    base = planned()
+    paused, deployed = replace(base, paused=True, revision=2), planned(base, role="new")
+    for merged in (merge(paused, deployed), merge(deployed, paused)):
+        assert merged.paused
+        assert merged.find(deployed.current.version) == deployed.current
+    resumed = replace(deployed, revision=3)
+    assert merge(paused, resumed) == resumed, "who resumes has seen the pause"
+
+
+def test_a_record_from_before_there_was_a_pause_is_not_paused() -> None:
+    older = orjson.loads(encode_function(planned()))
+    del older["paused"]
+    assert not decode_function(orjson.dumps(older)).paused

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import os
-import re
 import stat
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -15,12 +13,13 @@ from urllib.parse import quote
 import orjson
 
 from processor.core.event import Event
+from triggers.object_storage.change import ObjectChange, Provider
+from triggers.object_storage.keys import attribute, exact, readable, url_encoded
+from triggers.object_storage.platform_shapes import as_cos_record, as_s3_record
 
 EVENT_TYPE = "objectstore.created"
 #: Of downloads and copies that are still being written.
 _UNFINISHED = (".part", ".tmp", ".crdownload")
-#: CloudEvents allows no control characters in attributes.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Identity(NamedTuple):
@@ -61,39 +60,54 @@ def alias_of(folder: str) -> str:
     return quote(os.fsencode(PurePath(folder).name or "root"), safe="")
 
 
-def event_of(folder: str, key: str, identity: Identity, etag: str | None) -> Event:
-    """folder: absolute. key: relative path as os.fsdecode gives it. etag: SHA-256 of the content, when it was taken.
-
-    Names that are not UTF-8 travel as text for people, and byte for byte in `pathBase64`.
-    """
+def event_of(folder: str, key: str, identity: Identity, etag: str | None, event_format: str = "cloudevents") -> Event:
+    """folder: absolute. key: relative path as os.fsdecode gives it. etag: SHA-256 of the content, when it was taken."""
     alias = alias_of(folder)
-    path = os.path.join(folder, key)
     time = _time(identity.mtime_ns)
-    data: dict[str, object] = {
-        "bucket": alias,
-        "key": _readable(key),
-        "path": _readable(path),
-        "size": identity.size,
-        "time": time,
-    }
-    if etag is not None:
-        data["eTag"] = etag
-    if _readable(path) != path:
-        data["pathBase64"] = base64.b64encode(os.fsencode(path)).decode()
+    change = ObjectChange(
+        provider=Provider.AWS,
+        bucket=alias,
+        key=key,
+        name="ObjectCreated:Put",
+        original_name="ObjectCreated:Put",
+        time=time,
+        size=identity.size,
+        etag=etag,
+        identity=(),
+        record={},
+    )
     return Event(
         id=identity.event_id,
         source=f"objectstore:file/{alias}",
         type=EVENT_TYPE,
-        subject=_CONTROL.sub(lambda found: quote(found[0], safe=""), _readable(key)),
+        subject=attribute(key),
         time=time,
         datacontenttype="application/json",
-        data=orjson.dumps(data),
+        data=orjson.dumps(_data(change, os.path.join(folder, key), event_format)),
     )
 
 
-def _readable(name: str) -> str:
-    """Without the lone surrogates that stand for bytes which are no UTF-8."""
-    return os.fsencode(name).decode("utf-8", "replace")
+def _data(change: ObjectChange, path: str, event_format: str) -> dict[str, object]:
+    if event_format == "aws":
+        return {"Records": [as_s3_record(change) | {"file": _where(path)}]}
+    if event_format == "scf":
+        record = as_cos_record(change)
+        record["cos"]["cosObject"]["url"] = f"file://{url_encoded(path)}"
+        return {"Records": [record | {"file": _where(path)}]}
+    data: dict[str, object] = {
+        "bucket": change.bucket,
+        "key": readable(change.key),
+        "size": change.size,
+        "time": change.time,
+        **_where(path),
+    }
+    return data if change.etag is None else data | {"eTag": change.etag}
+
+
+def _where(path: str) -> dict[str, str]:
+    """Names that are not UTF-8 travel as text for people, and byte for byte in `pathBase64`."""
+    raw = exact(path)
+    return {"path": readable(path)} | ({"pathBase64": raw} if raw is not None else {})
 
 
 def _time(mtime_ns: int) -> str | None:

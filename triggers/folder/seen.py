@@ -69,6 +69,22 @@ class FolderSeen:
             except sqlite3.Error as error:
                 raise self._unavailable(error) from error
 
+    def adopt(self, binding: str, key: str, identity: Identity) -> bool:
+        """The file that is remembered under this name has another time now. False when none is, or another one."""
+        row = (
+            identity.mtime_ns,
+            binding,
+            os.fsencode(key),
+            _signed(identity.device),
+            _signed(identity.inode),
+            identity.size,
+        )
+        with self._lock:
+            try:
+                return self._open().execute(self._sql["adopt"], row).rowcount == 1
+            except sqlite3.Error as error:
+                raise self._unavailable(error) from error
+
     def note_present(self, binding: str, keys: Collection[str]) -> None:
         """After a whole reading of the folder: these are there, and what has been gone for long is forgotten."""
         now_ms = self._clock.unix_ms()

@@ -21,6 +21,9 @@ SELECT 1 FROM seen WHERE binding = ? AND key = ? AND mtime_ns = ? AND size = ?;
 -- name: remember
 INSERT OR REPLACE INTO seen (binding, key, device, inode, mtime_ns, size, present_ms) VALUES (?, ?, ?, ?, ?, ?, ?);
 
+-- name: adopt
+UPDATE seen SET mtime_ns = ? WHERE binding = ? AND key = ? AND device = ? AND inode = ? AND size = ?;
+
 -- name: present
 UPDATE seen SET present_ms = ? WHERE binding = ? AND key = ?;
 

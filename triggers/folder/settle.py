@@ -7,31 +7,64 @@ import fcntl
 import os
 import signal
 from dataclasses import dataclass
+from enum import IntEnum
 
 from triggers.folder.file_event import Identity
+
+#: Longer than the steps in which the kernel writes file times (10 ms at most): a file changed after such a wait has
+#: another time than before it, and so another identity.
+TICK_SEC = 0.011
+
+
+class Why(IntEnum):
+    """Why a file is looked at; the greater one counts when there are two."""
+
+    TOUCHED = 0  # its time, owner or mode was set: no news, if that is all
+    FOUND = 1  # by reading the folder: somebody may be in the middle of writing it
+    TOLD = 2  # closed after writing, or moved in: it is what its writer wanted it to be
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waits:
+    """For how long a file must stay as it is."""
+
+    #: After a close or a move; more than a tick is for writers that close and go on.
+    told_sec: float = TICK_SEC
+    found_sec: float = 0.5
+
+    def of(self, why: Why, identity: Identity) -> float:
+        # Who makes an empty file is seldom done with it: many make the name first and write afterwards.
+        return self.told_sec if why is Why.TOLD and identity.size else self.found_sec
 
 
 @dataclass(slots=True)
 class Candidate:
     """A file that may be complete soon."""
 
-    identity: Identity | None
+    identity: Identity
+    why: Why
     due_sec: float
 
 
 class Settling:
     """Files between being heard of and being complete. Time is an argument, in seconds of any steady clock."""
 
-    def __init__(self, settle_sec: float) -> None:
-        self._settle_sec = settle_sec
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
         self._candidates: dict[str, Candidate] = {}
 
     def __len__(self) -> int:
         return len(self._candidates)
 
-    def heard(self, key: str, identity: Identity | None, now_sec: float) -> None:
-        """identity: as it is now; None when it has not been looked at."""
-        self._candidates[key] = Candidate(identity, now_sec + self._settle_sec)
+    def __contains__(self, key: str) -> bool:
+        return key in self._candidates
+
+    def heard(self, key: str, identity: Identity, why: Why, now_sec: float) -> None:
+        """identity: as it is now."""
+        known = self._candidates.get(key)
+        if known is not None:
+            why = max(why, known.why)
+        self._candidates[key] = Candidate(identity, why, now_sec + self._waits.of(why, identity))
 
     def due(self, now_sec: float) -> list[str]:
         return [key for key, each in self._candidates.items() if each.due_sec <= now_sec]
@@ -42,14 +75,18 @@ class Settling:
     def forget(self, key: str) -> None:
         self._candidates.pop(key, None)
 
-    def is_settled(self, key: str, identity: Identity, now_sec: float) -> bool:
-        """Forgets a settled file; one that has changed meanwhile, or is being written, waits once more."""
-        known = self._candidates[key].identity
-        if self._settle_sec == 0 or known == identity:
+    def settled(self, key: str, identity: Identity, now_sec: float) -> Why | None:
+        """Forgets a settled file and says why it was looked at; one that has changed meanwhile waits once more."""
+        known = self._candidates[key]
+        if known.identity == identity:
             del self._candidates[key]
-            return True
-        self.heard(key, identity, now_sec)
-        return False
+            return known.why
+        self.heard(key, identity, known.why, now_sec)
+        return None
+
+    def postpone(self, key: str, identity: Identity, why: Why, due_sec: float) -> None:
+        """A settled file that cannot be taken yet."""
+        self._candidates.setdefault(key, Candidate(identity, why, due_sec))
 
 
 def is_being_written(path: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +23,7 @@ _MASK = (
     | Mask.MOVED_TO
     | Mask.MOVED_FROM
     | Mask.CREATE
+    | Mask.ATTRIB
     | Mask.DELETE_SELF
     | Mask.MOVE_SELF
     | Mask.ONLYDIR
@@ -49,6 +52,7 @@ class WatchLimit(HeadraceError):
 
 class Change(Enum):
     FILE = "file"  # closed after writing, or moved in
+    TOUCHED = "touched"  # time, owner or mode of a file: many set those after they have closed it
     FOLDER = "folder"  # a new sub-folder: what is in it already may not have been told
     LOST = "lost"  # the kernel dropped events, or the tree was rearranged: everything has to be read again
     GONE = "gone"  # the watched folder itself
@@ -71,6 +75,7 @@ class FolderWatch:
         self._folder = folder
         self._inotify: Inotify | None = None
         self._place = (0, 0)
+        self._waiting = False
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._open)
@@ -122,7 +127,19 @@ class FolderWatch:
         events that has been read would be lost.
         """
         assert self._inotify is not None  # entered
-        return self._told(await self._inotify.get())
+        self._waiting = True
+        event = await self._inotify.get()
+        self._waiting = False
+        return self._told(event)
+
+    async def has_caught_up(self) -> bool:
+        """Whether everything that had happened when this was called has been returned by `next`, and its caller waits
+        there for more.
+        """
+        assert self._inotify is not None  # entered
+        unread = fcntl.ioctl(self._inotify.fd, termios.FIONREAD, bytes(4))
+        await asyncio.sleep(0)  # what has been read already is returned first: that was scheduled before us
+        return self._waiting and not any(unread)
 
     def _told(self, event: Event) -> Told | None:
         mask = event.mask
@@ -137,6 +154,8 @@ class FolderWatch:
             return self._told_of_folder(event)
         if mask & (Mask.CLOSE_WRITE | Mask.MOVED_TO):
             return Told(Change.FILE, os.path.relpath(event.path, self._folder))
+        if mask & Mask.ATTRIB:
+            return Told(Change.TOUCHED, os.path.relpath(event.path, self._folder))
         return None
 
     def _told_of_folder(self, event: Event) -> Told | None:

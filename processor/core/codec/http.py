@@ -49,8 +49,12 @@ def decode_http(headers: Headers, body: bytes) -> Event | Malformed:
     return _binary(headers, content_type, body)
 
 
-def decode_http_batch(content_type: bytes, body: bytes) -> list[Event | Malformed] | Malformed:
-    """The events in order, each decoded or malformed by itself; Malformed when the body is no batch at all."""
+def decode_http_batch(
+    content_type: bytes, body: bytes, *, max_events: int | None = None
+) -> list[Event | Malformed] | Malformed:
+    """The events in order, each decoded or malformed by itself; Malformed when the body is no batch at all, or has
+    more than max_events: a few bytes are enough for an event that only costs time.
+    """
     if not (is_batch(content_type) and is_json_envelope(content_type)):
         return Malformed("a batch needs content-type application/cloudevents-batch+json")
     try:
@@ -59,6 +63,8 @@ def decode_http_batch(content_type: bytes, body: bytes) -> list[Event | Malforme
         return Malformed(f"the batch is not valid JSON: {error}")
     if not isinstance(parsed, list):
         return Malformed("a batch must be a JSON array of events")
+    if max_events is not None and len(parsed) > max_events:
+        return Malformed(f"the batch has {len(parsed):,} events: send at most {max_events:,} at once")
     try:
         return [decode_structured(each.encode()) for each in elements(body.decode())]
     except RecursionError:

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Callable
-from typing import Any
 
-from . import linux
+from . import groups, linux, marks, removal
 
 LOCK = "lock"
+#: What is left of a pool whose guard and executor were killed; nothing is known that does not die at once.
+ABANDONED_SEC = 5.0
+#: A folder that is removed faster needs no process of its own for it, which would cost more.
+AT_ONCE_SEC = 0.005
 
 
 def make_private(path: str) -> None:
@@ -27,17 +29,13 @@ def lock(folder: str) -> int | None:
 
 
 def remove(path: str) -> int | None:
-    """Removes a folder; what is not empty is removed by a child process, whose pid comes back.
+    """Removes a folder; what takes long is done by a child process, whose pid comes back.
 
     A function may leave a million files: whoever waits for that could not kill anything in the meantime.
     """
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
+    if removal.remove(path, AT_ONCE_SEC):
         return None
-    except OSError:
-        return in_child(lambda: remove_now(path))
-    return None
+    return in_child(lambda: remove_now(path))
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -54,7 +52,9 @@ def in_child(work: Callable[[], None]) -> int:
 
 
 def remove_abandoned(parent: str) -> None:
-    """Removes the folders in it whose lock nobody holds; hidden ones are not finished yet."""
+    """Kills what is left of pools in this folder whose lock nobody holds, and removes their folders; hidden ones are
+    not finished yet.
+    """
     for name in os.listdir(parent):
         path = os.path.join(parent, name)
         try:
@@ -62,24 +62,12 @@ def remove_abandoned(parent: str) -> None:
         except OSError:
             continue  # removed by its guard at this moment
         if descriptor is not None:
+            groups.recorded(path).end(ABANDONED_SEC)
+            marks.kill_all(path, ABANDONED_SEC)
             remove_now(path)
             os.close(descriptor)
 
 
 def remove_now(path: str) -> None:
-    """Follows no symbolic links. What cannot be removed stays."""
-    shutil.rmtree(path, onerror=_open_up)
-
-
-def _open_up(function: Callable[..., Any], path: str, _error: object) -> None:
-    """The function may have taken our own rights away."""
-    try:
-        os.chmod(os.path.dirname(path), 0o700)
-        if not os.path.islink(path):
-            os.chmod(path, 0o700)
-        if function in (os.unlink, os.rmdir):
-            function(path)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
-    except OSError:
-        return
+    """What cannot be removed stays."""
+    removal.remove(path)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 # <linux/prctl.h>
 PR_SET_PDEATHSIG = 1
@@ -42,5 +44,34 @@ def no_new_privileges() -> None:
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
+def may_gain_privileges(pid: int) -> bool:
+    """False once it or one of those above it has called no_new_privileges. True also for one that has ended."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return b"\nNoNewPrivs:\t1" not in file.read()
+    except OSError:
+        return True
+
+
+def session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
+
+
 def boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@contextlib.contextmanager
+def hurry() -> Iterator[None]:
+    """Runs before all ordinary processes for a while, where that is allowed; what it forks does not."""
+    before = os.sched_getscheduler(0)
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, before, os.sched_param(0))

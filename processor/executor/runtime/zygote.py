@@ -13,95 +13,105 @@ import select
 import signal
 import socket
 import sys
+from dataclasses import dataclass
 from typing import NoReturn
 
 import orjson
 
-from . import failure, folders, frames, handler, instance, linux, logs, tree
+from . import burial, failure, folders, frames, handler, instance, linux, logs
 from .channel import Channel, Message
+from .groups import Group, Groups
 
 CHANNEL_FD = 3
-SWEEP_SEC = 5.0
-RETRY_SWEEP_MS = 1_000
 #: Ignored here so that a stray signal to the group of processes kills no zygote; as usual in instances.
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Living:
+    """An instance. number: given by the executor."""
+
+    number: int
+    pidfd: int
+    folder: str
+    group: Group
+
+
 class Zygote:
     def __init__(
-        self, *, channel: Channel, name: str, code_dir: str, loaded: handler.Handler | None, log: logs.FrameHandler
+        self,
+        *,
+        channel: Channel,
+        groups: Groups,
+        name: str,
+        code_dir: str,
+        loaded: handler.Handler | None,
+        log: logs.FrameHandler,
     ) -> None:
         self._channel = channel
+        self._groups = groups
         self._name = name
         self._code_dir = code_dir
         #: None: instances import the module themselves.
         self._loaded = loaded
         self._log = log
-        #: pid to (number given by the executor, pidfd, folder)
-        self._instances: dict[int, tuple[int, int, str]] = {}
-        self._removers: set[int] = set()
-        self._strays = False
+        #: By pid.
+        self._instances: dict[int, Living] = {}
         self._poller = select.poll()
         self._poller.register(channel.fileno(), select.POLLIN)
+        self._burials = burial.Burials(self._poller, channel.send)
 
     def serve(self) -> None:
         """Returns when the executor has closed the channel."""
         while True:
-            ready = self._poller.poll(RETRY_SWEEP_MS if self._strays or self._removers else None)
-            for pid in [pid for pid, (_, pidfd, _) in self._instances.items() if any(fd == pidfd for fd, _ in ready)]:
+            ready = {fd for fd, _ in self._poller.poll(self._burials.look_in_ms)}
+            for pid in [pid for pid, each in self._instances.items() if each.pidfd in ready]:
                 self._bury(pid)
-            if any(fd == self._channel.fileno() for fd, _ in ready):
+            self._burials.go_on(self._instances.keys())
+            if self._channel.fileno() in ready:
                 received = self._channel.receive()
                 if received is None:
                     return
                 self._fork(*received)
-            self._tidy()
 
     def _fork(self, message: Message, descriptors: list[int]) -> None:
         number, folder = message["fork"], message["folder"]
         instance.flush()
         zygote_pid = os.getpid()
         try:
+            group = self._groups.make(f"i{number}")
             pid = os.fork()
         except OSError as error:
             self._channel.send({"unborn": number, "reason": f"fork: {error.strerror}"})
             return
         else:
             if pid == 0:
-                self._become_instance(zygote_pid, number, folder, descriptors)
+                self._become_instance(zygote_pid, number, folder, group, descriptors)
         finally:
             for each in descriptors:
                 os.close(each)
         pidfd = os.pidfd_open(pid)
-        self._instances[pid] = (number, pidfd, folder)
+        self._instances[pid] = Living(number=number, pidfd=pidfd, folder=folder, group=group)
         self._poller.register(pidfd, select.POLLIN)
         self._channel.send({"born": number, "pid": pid}, [pidfd])
 
     def _bury(self, pid: int) -> None:
         """Reap, kill what it left behind, remove its folder, tell."""
-        number, pidfd, folder = self._instances.pop(pid)
-        self._poller.unregister(pidfd)
-        os.close(pidfd)
+        dead = self._instances.pop(pid)
+        self._poller.unregister(dead.pidfd)
+        os.close(dead.pidfd)
         _, status, usage = os.wait4(pid, 0)
-        self._sweep()
-        remover = folders.remove(folder)
-        if remover is not None:
-            self._removers.add(remover)
-        self._channel.send({"gone": number, "status": status, "peak_kib": usage.ru_maxrss})
+        message: Message = {"gone": dead.number, "status": status, "peak_kib": usage.ru_maxrss}
+        self._burials.begin(message, folder=dead.folder, group=dead.group, living=self._instances.keys())
 
-    def _tidy(self) -> None:
-        self._removers = {pid for pid in self._removers if os.waitpid(pid, os.WNOHANG)[0] == 0}
-        if self._strays:
-            self._sweep()
-
-    def _sweep(self) -> None:
-        self._strays = not tree.sweep(self._instances.keys() | self._removers, SWEEP_SEC)
-
-    def _become_instance(self, zygote_pid: int, number: int, folder: str, descriptors: list[int]) -> NoReturn:
+    def _become_instance(
+        self, zygote_pid: int, number: int, folder: str, group: Group, descriptors: list[int]
+    ) -> NoReturn:
         try:
             os.setsid()
             linux.die_with_parent(zygote_pid)
             linux.adopt_orphans()
+            group.join()
             sock = self._take_descriptors(descriptors)
             for each in IGNORED:
                 if signal.getsignal(each) is signal.SIG_IGN:
@@ -119,8 +129,9 @@ class Zygote:
         """Standard output, standard error and the socket; nothing of the zygote's or of its other instances'."""
         sock_fd, out, err = descriptors
         self._channel.close()
-        for _, pidfd, _ in self._instances.values():
-            os.close(pidfd)
+        self._burials.forget()
+        for each in self._instances.values():
+            os.close(each.pidfd)
         os.dup2(out, 1)
         os.dup2(err, 2)
         os.close(out)
@@ -152,12 +163,13 @@ def _load_late(name: str, code_dir: str, speaker: instance.Speaker) -> handler.H
         os._exit(1)
 
 
-def _prepare(guard_pid: int, name: str, code_dir: str) -> None:
+def _prepare(guard_pid: int, group: Group, name: str, code_dir: str) -> None:
     for each in IGNORED:
         signal.signal(each, signal.SIG_IGN)
     linux.die_with_parent(guard_pid)
     linux.adopt_orphans()
     linux.no_new_privileges()
+    group.join()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.set_inheritable(CHANNEL_FD, False)
     for stream in (sys.stdout, sys.stderr):
@@ -193,11 +205,13 @@ def _begin_again_late(arguments: list[str], environ: dict[str, str]) -> NoReturn
 
 
 def main(arguments: list[str]) -> None:
-    guard_pid, name, code_dir, *late = arguments
+    guard_pid = int(arguments[0])
+    groups = Groups.from_arguments(arguments[1:4])
+    name, code_dir, *late = arguments[4:]
     environ = dict(os.environ)
     channel = Channel(socket.socket(fileno=CHANNEL_FD))
     try:
-        _prepare(int(guard_pid), name, code_dir)
+        _prepare(guard_pid, groups.make("self"), name, code_dir)
     except OSError as error:
         channel.send({"failed": orjson.loads(failure.describe(error))})
         os._exit(1)
@@ -209,5 +223,5 @@ def main(arguments: list[str]) -> None:
     gc.collect()
     gc.freeze()  # collections in instances would write to, and so copy, every page that the zygote shares with them
     channel.send({"ready": True})
-    Zygote(channel=channel, name=name, code_dir=code_dir, loaded=loaded, log=log).serve()
+    Zygote(channel=channel, groups=groups, name=name, code_dir=code_dir, loaded=loaded, log=log).serve()
     os._exit(0)

@@ -9,11 +9,21 @@ from pathlib import Path
 
 from processor.ops.bench import latency, startup, throughput
 from processor.ops.bench.figures import Figure, keep, table
+from processor.ops.bench.flow import flow
+from processor.ops.bench.folder import folder
+from processor.ops.bench.kafka_source import kafka_source
+from processor.ops.bench.schedules import schedules
 from processor.ops.bench.site import broker, embedded, on_kafka
+from processor.ops.bench.storage import storage
+from processor.ops.bench.webhook import embedded_webhook, kafka_webhook
 
-PARTS = ("startup", "embedded", "kafka")
+PARTS = ("startup", "embedded", "kafka", "triggers")
 FIVE_ROLES = ("recorder", "dispatcher", "executor", "gateway", "triggers")
 RESULTS = Path(".bench/latest.json")
+SOURCE_RECORDS = 100_000
+SOURCE_BATCH = 100
+OBJECTS = 200
+MESSAGES = 5_000
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +46,9 @@ def _measure(part: str, runs: int, limits: Path | None) -> list[Figure]:
         return startup.startup()
     if part == "embedded":
         return _embedded(runs)
-    return _kafka(runs, limits)
+    if part == "kafka":
+        return _kafka(runs, limits)
+    return _triggers()
 
 
 def _embedded(runs: int) -> list[Figure]:
@@ -55,6 +67,19 @@ def _kafka(runs: int, limits: Path | None) -> list[Figure]:
             site.deploy()
             figures += latency.accept(site) + latency.first_line(site, limits, brokers)
             figures += latency.deploy(site) + latency.follow(site)
+    return figures
+
+
+def _triggers() -> list[Figure]:
+    figures = folder() + embedded_webhook() + storage(OBJECTS, MESSAGES)
+    with embedded() as site:
+        figures += schedules(site)
+    with broker() as brokers:
+        figures += kafka_source(brokers, SOURCE_RECORDS)
+        figures += kafka_source(brokers, SOURCE_RECORDS, max_records=SOURCE_BATCH) + kafka_webhook(brokers)
+        with on_kafka(brokers, FIVE_ROLES) as site:
+            site.deploy()
+            figures += schedules(site) + flow(site, brokers)
     return figures
 
 

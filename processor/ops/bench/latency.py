@@ -34,8 +34,7 @@ def accept(site: Site) -> list[Figure]:
 def first_line(site: Site, limits: Path | None, brokers: str | None) -> list[Figure]:
     """From the 202 at the client to the handler's first line by the handler's own clock; one machine, one clock."""
     _load(site, "bench-first-line", 100, WARM_SECONDS)
-    answers = _load(site, "bench-first-line", 100, SECONDS)
-    delays = [(_result(site, run) - at) * 1000 for run, at in answers.answered_at.items()]
+    delays = first_line_delays_ms(site, "bench-first-line", per_sec=100, seconds=SECONDS)
     p50 = percentile(delays, 0.5)
     name = f"202 to first line at 100/s, {site.kind}"
     targets = (4, 15) if brokers else (5, 15)
@@ -53,6 +52,11 @@ def first_line(site: Site, limits: Path | None, brokers: str | None) -> list[Fig
             Figure(name=f"{name}, p50 / logorder", value=p50 / limit, unit="x", target=2, better="lower"),
         ]
     return figures
+
+
+def first_line_delays_ms(site: Site, function: str, *, per_sec: float, seconds: float) -> list[float]:
+    answers = _load(site, function, per_sec, seconds)
+    return [(_result(site, run) - at) * 1000 for run, at in answers.answered_at.items()]
 
 
 def deploy(site: Site) -> list[Figure]:

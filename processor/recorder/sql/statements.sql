@@ -29,6 +29,9 @@ SELECT topic, partition, next_offset FROM offsets;
 -- name: counters
 SELECT name, value FROM counters;
 
+-- name: run_counts
+SELECT function, status, count(*) FROM runs GROUP BY function, status;
+
 -- name: last_row
 SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'runs';
 
@@ -38,6 +41,19 @@ SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'logs_[0-9]*' 
 -- name: get_run
 SELECT id, request_id, function, status, deliveries, delivery, accepted, started, verdict
 FROM runs WHERE request_id = ?;
+
+-- name: position
+SELECT (SELECT count(*) FROM (
+    SELECT 1 FROM runs WHERE status = 'QUEUED' AND function = this.function
+    AND (first_seen_ms, id) < (this.first_seen_ms, this.id) LIMIT :limit)) AS earlier
+FROM runs AS this WHERE request_id = :request_id AND status = 'QUEUED';
+
+-- name: object_events
+-- Word for word the expressions and the condition of their index.
+SELECT json_extract(accepted, '$.subject'), json_extract(accepted, '$.event_id')
+FROM runs WHERE json_extract(accepted, '$.trigger') = 'storage' AND function = :function
+AND json_extract(accepted, '$.source') = :source
+AND json_extract(accepted, '$.subject') IN (SELECT value FROM json_each(:subjects));
 
 -- name: list_runs
 -- A result may have a megabyte, and a list does not show it.

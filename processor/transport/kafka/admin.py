@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from typing import TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names, but the package has no __all__
     AdminClient,
     AlterConfigOpType,
@@ -28,7 +29,7 @@ from processor.transport.abstract import (
     UnknownTopic,
 )
 from processor.transport.kafka.errors import UNAVAILABLE, UNKNOWN_TOPICS, of
-from processor.transport.kafka.lookups import committed_at
+from processor.transport.kafka.group_offsets import GroupOffsets
 from processor.transport.kafka.names import Names
 from processor.transport.kafka.settings import Value
 
@@ -67,12 +68,16 @@ def topic_config(topic: Topic, replication_factor: int | None) -> dict[str, str]
 
 
 class KafkaAdmin(Admin):
-    """The client below it is thread-safe, and is all the state there is."""
+    """The clients below it are thread-safe, and are all the state there is."""
 
     def __init__(self, settings: Mapping[str, Value], names: Names, replication_factor: int | None) -> None:
         self._names = names
         self._replication_factor = replication_factor
+        self._settings = settings
         self._client = AdminClient(dict(settings))
+        self._lock = threading.Lock()
+        #: By group: a client costs a connection, and the same few groups are asked about again and again.
+        self._offsets: dict[str, GroupOffsets] = {}
 
     def create_topics(self, topics: Iterable[Topic], timeout_sec: float) -> list[str]:
         wanted = {self._names.on_broker(each.name): each for each in topics}
@@ -113,15 +118,7 @@ class KafkaAdmin(Admin):
     def committed(
         self, group: str, partitions: Collection[TopicPartition], timeout_sec: float
     ) -> Mapping[TopicPartition, Committed | None]:
-        if not partitions:
-            return {}
-        deadline = time.monotonic() + timeout_sec
-        name = self._names.on_broker(group)
-        asked = self._client.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(name, self._names.places(partitions))], request_timeout=timeout_sec
-        )
-        places = _wait(asked[name], deadline).topic_partitions or []
-        return {self._names.partition(each): committed_at(each) for each in places}
+        return self._offsets_of(group).committed(partitions, timeout_sec) if partitions else {}
 
     def topic_id(self, topic: str, timeout_sec: float) -> bytes:
         deadline = time.monotonic() + timeout_sec
@@ -148,6 +145,18 @@ class KafkaAdmin(Admin):
         resource = ConfigResource(ResourceType.GROUP, self._names.on_broker(group), incremental_configs=changes)
         asked = self._client.incremental_alter_configs([resource], request_timeout=timeout_sec)
         _wait(asked[resource], time.monotonic() + timeout_sec)
+
+    def close(self) -> None:
+        with self._lock:
+            for each in self._offsets.values():
+                each.close()
+            self._offsets.clear()
+
+    def _offsets_of(self, group: str) -> GroupOffsets:
+        with self._lock:
+            if group not in self._offsets:
+                self._offsets[group] = GroupOffsets(self._settings, group, self._names)
+            return self._offsets[group]
 
     def _new(self, name: str, topic: Topic) -> NewTopic:
         factor = -1 if self._replication_factor is None else self._replication_factor

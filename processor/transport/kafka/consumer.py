@@ -19,8 +19,7 @@ from processor.transport.abstract import (
     TransportError,
 )
 from processor.transport.kafka import lookups
-from processor.transport.kafka.asker import Asker
-from processor.transport.kafka.committer import Answer, Committer
+from processor.transport.kafka.bounded import BoundedCalls, NoAnswer, NotBegun
 from processor.transport.kafka.errors import commit_outcome, of
 from processor.transport.kafka.names import LogicalNames, Names
 from processor.transport.kafka.records import fetch, raise_if_it_stops, stopped, to_records
@@ -46,8 +45,11 @@ class KafkaConsumer(Consumer):
         self._listener = listener
         self._clock = clock
         self._client = confluent_kafka.Consumer(dict(settings))
-        self._committer = Committer(self._client)
-        self._asker = Asker()
+        # The client's asynchronous commit is no way out: it reports through poll, which may hand partitions over in the
+        # middle of a claim.
+        self._commits = BoundedCalls("kafka-commits")
+        #: Apart from those: a commit that is lost is asked after.
+        self._questions = BoundedCalls("kafka-questions")
         #: Inside a callback of the client, which answers no other thread until that returns.
         self._rebalancing = False
         self._assigned: set[TopicPartition] = set()
@@ -88,7 +90,7 @@ class KafkaConsumer(Consumer):
         return frozenset(self._assigned)
 
     def leave(self) -> None:
-        if self._closed or self._committer.stuck():
+        if self._closed or self._commits.stuck():
             return self._give_up("it was left while a commit was still waiting for its coordinator")
         self._member, self._to_join = False, []
         self._client.unsubscribe()
@@ -102,10 +104,10 @@ class KafkaConsumer(Consumer):
     def close(self) -> None:
         if self._closed:
             return
-        if self._committer.stuck():
+        if self._commits.stuck():
             self._give_up("it was closed while a commit was still waiting for its coordinator")
         self._closed, self._member = True, False
-        self._asker.stop(then=lambda: self._committer.stop(then=self._client.close))
+        self._questions.stop(then=lambda: self._commits.stop(then=self._client.close))
         self._give_up("it is closed")
 
     # -- records
@@ -162,21 +164,29 @@ class KafkaConsumer(Consumer):
             for each, at in offsets.items()
             if not _is_too_long(at.metadata)
         ]
+        unknown = dict.fromkeys(offsets, Outcome.UNKNOWN)
+        if not places or self._closed:
+            return unknown
         began = self._clock.boottime()
-        answer = self._committer.commit(places, timeout_sec) if places and not self._closed else None
-        certain = self._clock.boottime() - began < _CERTAIN_SEC
-        return dict.fromkeys(offsets, Outcome.UNKNOWN) | self._outcomes(offsets, answer, certain)
+        try:
+            found = self._commit(places, offsets, timeout_sec)
+        except NotBegun:  # never sent, and never will be: the outcome is certain
+            return dict.fromkeys(offsets, Outcome.NO)
+        if self._clock.boottime() - began >= _CERTAIN_SEC:
+            found = {each: what for each, what in found.items() if what is not Outcome.NO}
+        return unknown | found
 
-    def _outcomes(
-        self, offsets: Iterable[TopicPartition], answer: Answer | None, certain: bool
+    def _commit(
+        self, places: list[Place], offsets: Iterable[TopicPartition], timeout_sec: float
     ) -> dict[TopicPartition, Outcome]:
-        if isinstance(answer, KafkaException):  # membership is refused for the request as a whole
-            found = dict.fromkeys(offsets, commit_outcome(of(answer)))
-        elif isinstance(answer, list):
-            found = {self._names.partition(each): commit_outcome(each.error) for each in answer}
-        else:
+        """What was answered, partition by partition. Raises NotBegun."""
+        try:
+            answer = self._commits.call(lambda: self._client.commit(offsets=places, asynchronous=False), timeout_sec)
+        except KafkaException as error:  # membership is refused for the request as a whole
+            return dict.fromkeys(offsets, commit_outcome(of(error)))
+        except NoAnswer:
             return {}
-        return found if certain else {each: what for each, what in found.items() if what is not Outcome.NO}
+        return {self._names.partition(each): commit_outcome(each.error) for each in answer or ()}
 
     def committed(
         self, partitions: Collection[TopicPartition], timeout_sec: float
@@ -184,7 +194,7 @@ class KafkaConsumer(Consumer):
         names, asked = self._names, list(partitions)
         if self._rebalancing:
             return lookups.committed(self._client, names, asked, timeout_sec)
-        return self._asker.ask(lambda: lookups.committed(self._client, names, asked, timeout_sec), timeout_sec)
+        return self._questions.call(lambda: lookups.committed(self._client, names, asked, timeout_sec), timeout_sec)
 
     def bounds(self, partitions: Collection[TopicPartition], timeout_sec: float) -> Mapping[TopicPartition, Bounds]:
         return lookups.bounds(self._client, self._names, partitions, timeout_sec)

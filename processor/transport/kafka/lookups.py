@@ -21,6 +21,8 @@ from processor.transport.kafka.names import Names
 
 #: Before asking again who leads a partition.
 _NEW_LEADER_SEC = 0.05
+#: A new client can know a topic and not yet its partitions; longer than this, and there is none of this number.
+_NEW_CLIENT_SEC = 2.0
 
 
 def committed(
@@ -71,17 +73,25 @@ def partitions_of(consumer: Consumer, names: Names, topic: str, timeout_sec: flo
 def _offsets(
     consumer: Consumer, names: Names, partitions: Collection[TopicPartition], time: int, timeout_sec: float
 ) -> Mapping[TopicPartition, int]:
-    """Asks again while a partition is between two leaders, as it is for a moment after its topic was created."""
+    """Asks again while a partition is between two leaders, as it is for a moment after its topic was created, and while
+    a new client has not heard of it.
+    """
     if not partitions:
         return {}
-    deadline = monotonic() + timeout_sec
+    began = monotonic()
     while True:
         found, failed = _ask(consumer, names.places(partitions, time), timeout_sec)
         if failed is None:
             return {names.partition(each): each.offset for each in found}
-        if failed.code() not in BETWEEN_LEADERS or monotonic() > deadline:
+        if monotonic() - began > min(_patience_sec(failed), timeout_sec):
             raise _not_read(failed)
         sleep(_NEW_LEADER_SEC)
+
+
+def _patience_sec(failed: KafkaError) -> float:
+    if failed.code() in BETWEEN_LEADERS:
+        return float("inf")
+    return _NEW_CLIENT_SEC if failed.code() == KafkaError._UNKNOWN_PARTITION else 0.0
 
 
 def _ask(consumer: Consumer, places: list[Place], timeout_sec: float) -> tuple[list[Place], KafkaError | None]:

@@ -120,6 +120,8 @@ class KafkaTransport(Transport):
 
     def close(self) -> None:
         with self._lock:
+            if self._admin is not None:
+                self._admin.close()
             self._admin = None
 
     def _settings(self, *roles: For) -> dict[str, Value]:

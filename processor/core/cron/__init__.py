@@ -1,0 +1,4 @@
+from processor.core.cron.expression import BadCron, CronExpression, parse
+from processor.core.cron.timetable import Timetable
+
+__all__ = ["BadCron", "CronExpression", "Timetable", "parse"]

@@ -1,0 +1,3 @@
+from triggers.sqs.adapter import SqsTrigger, SqsTriggers
+
+__all__ = ["SqsTrigger", "SqsTriggers"]
