@@ -32,11 +32,18 @@ class PoolFolder:
         # Locked before it can be seen: a guard that starts at the same time would take it for abandoned.
         hidden = path.with_name(f".{path.name}")
         hidden.mkdir(mode=0o700)
-        lock_fd = folders.lock(str(hidden))
-        assert lock_fd is not None
-        made = containment.groups(path.name, max_processes)
-        groups.record(made, str(hidden))
-        hidden.rename(path)
+        lock_fd = None
+        try:
+            lock_fd = folders.lock(str(hidden))
+            assert lock_fd is not None
+            made = containment.groups(path.name, max_processes)
+            groups.record(made, str(hidden))
+            hidden.rename(path)
+        except BaseException:  # a full disk: nobody else would ever look for it
+            folders.remove_now(str(hidden))
+            if lock_fd is not None:
+                os.close(lock_fd)
+            raise
         hierarchy.label(made, path)
         return cls(path, lock_fd, made)
 

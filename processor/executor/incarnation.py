@@ -346,7 +346,6 @@ class Incarnation:
         self._cancels.ended(ended.delivery)
         cut_off = ended.status_code is StatusCode.CANCELLED
         self._load.of(ended.function).ended(ended.delivery, ended.duration_ms / 1000, cut_off=cut_off)
-        self._logs.finish(ended.request_id, ended.function, ended.delivery, ended.log_lines)
         self._runbook.ended(ended.record(self.executor, self._clock.unix_ms()))
 
     def _function_of(self, topic: str) -> str | None:

@@ -7,6 +7,7 @@ import logging
 from processor.core.errors import HeadraceError
 from processor.core.function import Function
 from processor.core.topics import FUNCTIONS
+from processor.http.problems import Refused, unavailable
 from processor.registry.view import FunctionsView
 from processor.transport.abstract import Tail, Transport
 
@@ -36,7 +37,11 @@ class Catalog:
         self.caught_up = asyncio.Event()
 
     def find(self, name: str) -> Function | None:
-        return self._view.get(name)
+        """Raises Refused (503) instead of saying that there is none before the topic has been read to its end."""
+        found = self._view.get(name)
+        if found is None and not self.caught_up.is_set():
+            raise Refused(_STARTING)
+        return found
 
     def functions(self) -> list[Function]:
         return sorted(self._view.all(), key=lambda each: each.name)
@@ -59,7 +64,7 @@ class Catalog:
                 await self._task
 
     def _has(self, deployed: Function) -> bool:
-        known = self.find(deployed.name)
+        known = self._view.get(deployed.name)
         return known is not None and (known.creation, known.revision) >= (deployed.creation, deployed.revision)
 
     async def _run(self) -> None:
@@ -82,3 +87,11 @@ class Catalog:
                 self._changed.set()
             if not self.caught_up.is_set() and await tail.at_end():
                 self.caught_up.set()
+
+
+_STARTING = unavailable(
+    "starting",
+    "Gateway starts",
+    "the functions have not been read to their end yet",
+    remedy="Send the request again: /readyz says when the functions are known.",
+)

@@ -133,6 +133,10 @@ class ScriptedProducer(Producer):
     def close(self) -> None:
         self.closed = True
 
+    def fail(self, outcome: Outcome) -> None:
+        """What it was given and has not flushed never lands; the next call says so."""
+        self._break(outcome)
+
     def _break(self, outcome: Outcome) -> AppendFailed:
         self._failure = AppendFailed(outcome, "scripted")
         return self._failure

@@ -10,8 +10,9 @@ from processor.core.inflight import Intent
 from processor.core.ledger import Ended, Started, fold_all
 from processor.core.run import Delivery, StatusCode
 from processor.ops.audit.evidence import Answer, Evidence, EvidenceUnreadable, Journal, Sent, read_evidence
-from processor.ops.audit.facts import Facts, LineFacts, RunFacts
+from processor.ops.audit.facts import Facts, LineFacts, RunFacts, take_lines
 from processor.ops.audit.invariants import Report, examine
+from processor.transport.abstract import Record
 
 AT = Delivery("queue.f.1", 0, 7)
 
@@ -79,6 +80,19 @@ def test_lines_with_a_gap_or_fewer_than_the_verdict_says_are_told() -> None:
     assert broken(facts(started(), ended(log_lines=3), lines=LineFacts(next_seq=3))) == {"I4"}
     assert broken(facts(started(), ended(log_lines=2), lines=LineFacts(next_seq=3, gaps=1))) == {"I4"}
     assert broken(facts(started(), ended(log_lines=2))) == {"I4"}
+
+
+def test_lines_that_a_marker_stands_for_are_no_gap() -> None:
+    found = Facts()
+    lines = [
+        [1, "stdout", None, 0, "a"],
+        [2, "platform", None, 0, "[3 lines were lost here]"],
+        [5, "stdout", None, 0, "b"],
+    ]
+    value = orjson.dumps({"request_id": "r", "delivery": str(AT), "lines": lines})
+    take_lines(found, Record("logs", 0, 0, 0, 0, b"r", value, ()))
+    take_lines(found, Record("logs", 0, 1, 0, 0, b"r", value, ()))
+    assert found.lines["r", str(AT)] == LineFacts(next_seq=6, gaps=0)
 
 
 def test_finished_without_an_end_in_the_journal_is_a_lie() -> None:

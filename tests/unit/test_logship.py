@@ -3,10 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 
 from processor.core.clock import ManualClock
+from processor.executor import logship
 from processor.executor.books import RETRY_AFTER_SEC
-from processor.executor.logship import Line, LogShip
+from processor.executor.logship import SURELY_LANDED_SEC, Line, LogShip
 from processor.transport.abstract import Outcome
 from tests.unit.scripted_transport import ScriptedTransport
 
@@ -21,6 +23,10 @@ class Quay:
 
     def send(self, *numbers: int, run: str = RUN) -> None:
         self.ship.ship(run, "f", "q/0/1", [line(number) for number in numbers])
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self.ship._waiting_bytes
 
     def arrived(self) -> list[Any]:
         self.ship.close(1.0)
@@ -43,31 +49,40 @@ def test_lines_arrive_in_order() -> None:
     assert quay.arrived() == [told(1), told(2), told(3)]
 
 
-def test_lines_that_find_no_room_are_replaced_by_a_marker_with_their_number() -> None:
+def test_lines_that_find_no_room_wait_and_arrive_in_order() -> None:
     quay = Quay()
     quay.transport.buffer_records = 0
     quay.send(1, 2)
     quay.send(3)
     quay.transport.buffer_records = 10
     quay.send(4)
-    assert quay.arrived() == [(1, "platform", "[3 lines were lost here]"), told(4)]
+    quay.ship.poll()
+    assert quay.arrived() == [told(1), told(2), told(3), told(4)]
 
 
-def test_lost_lines_at_the_end_of_a_run_are_told_when_it_ends() -> None:
+def test_of_lines_that_wait_for_too_much_the_oldest_are_replaced_by_a_marker(monkeypatch: pytest.MonkeyPatch) -> None:
     quay = Quay()
-    quay.send(1)
     quay.transport.buffer_records = 0
-    quay.send(2, 3)
+    for number in range(1, 6):
+        quay.send(number)
+        if number == 2:
+            monkeypatch.setattr(logship, "WAITING_BYTES", quay.waiting_bytes)
     quay.transport.buffer_records = 10
-    quay.ship.finish(RUN, "f", "q/0/1", 3)
-    assert quay.arrived() == [told(1), (2, "platform", "[2 lines were lost here]")]
+    quay.ship.poll()
+    assert quay.arrived() == [(1, "platform", "[3 lines were lost here]"), told(4), told(5)]
 
 
-def test_a_run_that_lost_nothing_ends_without_a_word() -> None:
+def test_a_marker_that_is_lost_itself_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     quay = Quay()
+    monkeypatch.setattr(logship, "WAITING_BYTES", 0)
+    quay.transport.buffer_records = 0
     quay.send(1)
-    quay.ship.finish(RUN, "f", "q/0/1", 1)
-    assert quay.arrived() == [told(1)]
+    quay.send(2, 3)
+    quay.ship.poll()
+    quay.send(4)
+    quay.transport.buffer_records = 10
+    quay.ship.poll()
+    assert quay.arrived() == [(1, "platform", "[4 lines were lost here]")]
 
 
 def test_a_line_that_no_topic_takes_is_counted_as_lost() -> None:
@@ -75,10 +90,10 @@ def test_a_line_that_no_topic_takes_is_counted_as_lost() -> None:
     quay.transport.max_bytes = 300
     quay.ship.ship(RUN, "f", "q/0/1", [(1, "stdout", None, 0, "x" * 400)])
     quay.send(2)
-    assert quay.arrived() == [(1, "platform", "[1 lines were lost here]"), told(2)]
+    assert quay.arrived() == [(1, "platform", "[1 line was lost here]"), told(2)]
 
 
-def test_a_failed_session_is_replaced_after_a_moment_and_lines_in_between_are_counted() -> None:
+def test_what_a_failed_session_had_not_delivered_is_sent_again_by_the_next_one() -> None:
     quay = Quay()
     quay.transport.partitions.pop("logs")
     quay.send(1)  # breaks the session
@@ -86,8 +101,33 @@ def test_a_failed_session_is_replaced_after_a_moment_and_lines_in_between_are_co
     quay.send(2)
     quay.clock.advance(RETRY_AFTER_SEC)
     quay.send(3)
-    assert quay.arrived() == [(1, "platform", "[2 lines were lost here]"), told(3)]
+    quay.ship.poll()
+    assert quay.arrived() == [told(1), told(2), told(3)]
     assert quay.transport.producers[0].closed
+
+
+def test_what_was_sent_before_the_failure_came_to_light_is_sent_again_too() -> None:
+    quay = Quay()
+    quay.send(1)
+    quay.send(2)
+    quay.transport.producers[0].fail(Outcome.UNKNOWN)
+    quay.ship.poll()
+    quay.clock.advance(RETRY_AFTER_SEC)
+    quay.ship.poll()
+    assert quay.arrived() == [told(1), told(2)]
+
+
+def test_what_has_surely_landed_is_not_sent_again() -> None:
+    quay = Quay()
+    quay.send(1)
+    quay.clock.advance(SURELY_LANDED_SEC + 1)
+    quay.ship.poll()
+    quay.send(2)
+    quay.transport.producers[0].fail(Outcome.UNKNOWN)
+    quay.ship.poll()
+    quay.clock.advance(RETRY_AFTER_SEC)
+    quay.ship.poll()
+    assert quay.arrived() == [told(2)]
 
 
 def test_a_broken_session_is_noticed_by_poll_and_closing_never_raises() -> None:

@@ -10,6 +10,7 @@ from processor.core.clock import Clock
 from processor.core.errors import Undecodable
 from processor.core.inflight import Intent
 from processor.core.ledger import Accepted, DeliveryState, Ended, Started, decode, fold
+from processor.core.loglines import lost_count
 from processor.core.run import Delivery
 from processor.core.topics import INFLIGHT, LOGS, RUNS
 from processor.transport.abstract import Record, Transport
@@ -58,7 +59,7 @@ def read_facts(transport: Transport, clock: Clock) -> Facts:
     facts = Facts()
     reader = transport.reader()
     try:
-        for topic, take in ((INFLIGHT.name, _take_intent), (RUNS.name, _take_run), (LOGS.name, _take_lines)):
+        for topic, take in ((INFLIGHT.name, _take_intent), (RUNS.name, _take_run), (LOGS.name, take_lines)):
             partitions = reader.partitions(topic, CALL_SEC)
             for record in read_to_end(reader, partitions, clock, timeout_sec=READ_SEC):
                 try:
@@ -90,14 +91,15 @@ def _take_run(facts: Facts, record: Record) -> None:
         run.starters.setdefault(entry.delivery, set()).add(entry.executor)
 
 
-def _take_lines(facts: Facts, record: Record) -> None:
+def take_lines(facts: Facts, record: Record) -> None:
     try:
         document = orjson.loads(record.value or b"")
-        key, numbers = (document["request_id"], document["delivery"]), [line[0] for line in document["lines"]]
+        key = (document["request_id"], document["delivery"])
+        numbers = [(line[0], max(lost_count(line[1], line[4]), 1)) for line in document["lines"]]
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise Undecodable(f"not a record of log lines: {error!r}") from error
     seen = facts.lines.setdefault(key, LineFacts())
-    for number in numbers:
-        if number >= seen.next_seq:  # a lower one is a repeat after a failed session
-            seen.gaps += number != seen.next_seq
-            seen.next_seq = number + 1
+    for number, count in numbers:
+        if number + count > seen.next_seq:  # lower ones are repeats after a failed session
+            seen.gaps += number > seen.next_seq
+            seen.next_seq = number + count
