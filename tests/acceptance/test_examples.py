@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,9 @@ def wait_for_run(environment: dict[str, str], function: str) -> dict[str, object
 def dev(tmp_path: Path) -> Iterator[dict[str, str]]:
     port, listener = free_ports(2)
     environment = {"HEADRACE_GATEWAY__PORT": str(port), "HEADRACE_TRIGGERS__PORT": str(listener)}
-    arguments = ["dev", "--functions", str(ROOT / "examples" / "functions.yaml"), "--data", str(tmp_path / "data")]
+    # A copy: the samples watch a folder beside their own, which may be somebody's.
+    samples = shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    arguments = ["dev", "--functions", str(samples / "functions.yaml"), "--data", str(tmp_path / "data")]
     with Role([*arguments, "--no-open"], environment, tmp_path / "dev.log") as role:
         role.wait_for("ready dev", READY_SEC)
         yield environment
