@@ -1,4 +1,4 @@
-# Commands to remember: make dev | test | check | bench | bench-faults | kafka | test-all
+# Commands to remember: make dev | test | check | bench | bench-faults | kafka | pictures | test-all
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 3
 PARALLEL = --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: dev test test-all check format bench bench-faults kafka setup clean
+.PHONY: dev test test-all check format bench bench-faults kafka pictures setup clean
 
 setup: $(STAMP)
 
@@ -39,11 +39,15 @@ format: $(STAMP)
 bench: $(STAMP)          ## prints the table and writes .bench/latest.json
 	$(BIN)/python -m processor.ops.bench $(if $(LIMITS),--limits $(LIMITS)) $(BENCH)
 
-bench-faults: $(STAMP)   ## how fast what was killed is back, and its runs closed
+bench-faults: $(STAMP)   ## how fast what was killed is back, what an outage costs; KILLS=1000 adversarial kills too
 	$(BIN)/python -m processor.ops.bench.faults $(BENCH)
+	$(if $(KILLS),$(BIN)/python -m processor.ops.bench.faults_repossession --kills $(KILLS))
 
 kafka: $(STAMP)          ## a local Kafka for users and tests: make kafka [NODES=3]
 	$(BIN)/python deploy/kafka/broker.py run --nodes $(or $(NODES),1)
+
+pictures: $(STAMP)       ## the picture of the console in the README (needs Chromium)
+	$(BIN)/python -m deploy.pictures.console
 
 clean:
 	rm -rf $(VENV) .cache .bench

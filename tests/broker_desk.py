@@ -1,4 +1,6 @@
-"""One broker for all workers of pytest-xdist: the process that runs them starts it when the first of them asks."""
+"""One broker, and one database, for all workers of pytest-xdist: the process that runs them starts it when the first of
+them asks.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import socket
 import socketserver
 import tempfile
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from deploy.kafka.errors import BrokerError, Unavailable
@@ -41,15 +44,27 @@ class BrokerDesk(socketserver.UnixStreamServer):
 
     def answer(self) -> str:
         if not self._answer:
-            from tests.broker import any_kafka  # unit tests need neither the Kafka clients nor Docker's
-
             try:
-                self._answer = self._broker.enter_context(any_kafka(self._folder / "kafka"))
+                self._answer = self._broker.enter_context(self._start(self._folder))
             except Unavailable as why:
                 self._answer = f"{_UNAVAILABLE}{why}"
             except Exception as error:  # every worker is told
                 self._answer = f"{_FAILED}{error!r}"
         return self._answer
+
+    def _start(self, folder: Path) -> AbstractContextManager[str]:
+        from tests.broker import any_kafka  # unit tests need neither the Kafka clients nor Docker's
+
+        return any_kafka(folder / "kafka")
+
+
+class PostgresDesk(BrokerDesk):
+    """The same for one PostgreSQL: its address."""
+
+    def _start(self, folder: Path) -> AbstractContextManager[str]:
+        from tests.postgres import any_postgres  # as above
+
+        return any_postgres()
 
 
 class _Visit(socketserver.BaseRequestHandler):
@@ -62,7 +77,7 @@ class _Visit(socketserver.BaseRequestHandler):
 
 
 def ask(address: str) -> str:
-    """The bootstrap servers. Blocks while the broker starts; raises Unavailable, and BrokerError for a defect."""
+    """What the desk has to say. Blocks while the broker starts; raises Unavailable, and BrokerError for a defect."""
     with socket.socket(socket.AF_UNIX) as desk:
         desk.settimeout(ANSWER_LIMIT_SEC)
         desk.connect(address)

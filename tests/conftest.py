@@ -12,12 +12,14 @@ import pytest
 
 from deploy.kafka.broker import LocalKafka
 from deploy.kafka.errors import Unavailable
-from tests.broker_desk import BrokerDesk, ask
+from tests.broker_desk import BrokerDesk, PostgresDesk, ask
 from tests.disk import SmallDisk
 from tests.disk import small_disk as mounted
 
 _DESK = pytest.StashKey[BrokerDesk]()
 _DESK_ADDRESS = "headrace_broker_desk"
+_POSTGRES_DESK = pytest.StashKey[PostgresDesk]()
+_POSTGRES_DESK_ADDRESS = "headrace_postgres_desk"
 #: The fixtures that need one.
 _BROKERS = frozenset({"kafka_bootstrap", "kafka"})
 
@@ -29,17 +31,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("kafka")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """No example has a time limit of its own: on a loaded machine one of 200 ms says nothing of the code."""
+    from hypothesis import settings  # what pytest's plugin of it has not imported yet
+
+    if not config.getoption("--hypothesis-profile", None):
+        settings.register_profile("patient", settings(), deadline=None)
+        settings.load_profile("patient")
+
+
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_configure_node(node: Any) -> None:
-    """A worker is told where to ask for the broker."""
+    """A worker is told where to ask for the broker, and for the database."""
     if _DESK not in node.config.stash:
         node.config.stash[_DESK] = BrokerDesk()
+        node.config.stash[_POSTGRES_DESK] = PostgresDesk()
     node.workerinput[_DESK_ADDRESS] = node.config.stash[_DESK].address
+    node.workerinput[_POSTGRES_DESK_ADDRESS] = node.config.stash[_POSTGRES_DESK].address
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if _DESK in config.stash:
         config.stash[_DESK].close()
+        config.stash[_POSTGRES_DESK].close()
 
 
 _BROKER_STARTED = pytest.StashKey[bool]()
@@ -91,6 +105,29 @@ def kafka(kafka_of_module: LocalKafka) -> LocalKafka:
     kafka_of_module.node(1).start()
     kafka_of_module.wait_ready()
     return kafka_of_module
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Address of a PostgreSQL, one for the whole session and all its workers: use `postgres`."""
+    from tests.postgres import any_postgres, unavailable  # as above
+
+    desk: str | None = getattr(request.config, "workerinput", {}).get(_POSTGRES_DESK_ADDRESS)
+    with contextlib.ExitStack() as stack:
+        try:
+            url = ask(desk) if desk else stack.enter_context(any_postgres())
+        except Unavailable as why:
+            unavailable(why)
+        yield url
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[str]:
+    """Address of a PostgreSQL, with a schema in it that no other test uses."""
+    from tests.postgres import own_schema  # as above
+
+    with own_schema(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from processor.core.errors import HeadraceError
 from processor.core.trigger_records import trigger_id
@@ -29,7 +29,7 @@ class TriggerState(Enum):
     STARTING = "starting"
     WATCHING = "watching"  # what happens at the source becomes an event
     WAITING = "waiting"  # the source is not there; goes on by itself once it is
-    PAUSED = "paused"  # somebody paused it; what happens meanwhile waits at the source
+    PAUSED = "paused"  # somebody paused it; `triggers.paused` says what becomes of what happens meanwhile
     FAILED = "failed"  # it ended with an error; the host starts it again after a pause
     STOPPED = "stopped"
     UNSUPPORTED = "unsupported"  # no adapter for this kind in this version
@@ -95,6 +95,20 @@ class Trigger(ABC):
         accepted; the source's own events come as they come. Raises NotFirable.
         """
         raise NotFirable
+
+
+class MissingSources(Protocol):
+    """Remembers, beyond the life of every process, which triggers have found that their source does not exist (yet, or
+    any more). Whatever is in such a source later came after that, and is not to be left out as something old.
+    """
+
+    def was_missing(self, trigger: str) -> bool: ...
+
+    async def note_missing(self, trigger: str) -> None:
+        """Tries to; to be called again, as long as the source is missing, until `was_missing` says so."""
+
+    async def forget_missing(self, trigger: str) -> None:
+        """Where the source is read from stands elsewhere now. Tries to; to be called again later if it did not."""
 
 
 #: Makes the adapter of a binding; quick, touches nothing outside. May raise HeadraceError for settings it cannot serve.

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from processor.core.clock import Clock
-from processor.core.trigger_records import FireClaim, FireRequest, Key, Pause, Report
+from processor.core.trigger_records import FireClaim, FireRequest, Key, MissingSource, Pause, Report
 from processor.registry.trigger_board import TriggerBoard
 from processor.transport.abstract import Appender, Record, Transport
-from triggers.abstract import Health
+from triggers.abstract import Health, MissingSources
 from triggers.firing import Fireable, Firing
 from triggers.reports import Reporter, append
 from triggers.tidy import leftovers
@@ -37,7 +37,7 @@ class Hosted(Fireable, Protocol):
         """What is paused has changed."""
 
 
-class TriggerControl:
+class TriggerControl(MissingSources):
     """One per process that runs triggers; used on one event loop."""
 
     def __init__(self, *, transport: Transport, appender: Appender, clock: Clock, name: str) -> None:
@@ -83,6 +83,16 @@ class TriggerControl:
     def pause_of(self, trigger: str) -> Pause | None:
         """Who paused it; None when nobody has."""
         return self._board.fold.pauses.get(trigger)
+
+    def was_missing(self, trigger: str) -> bool:
+        return trigger in self._board.fold.missing
+
+    async def note_missing(self, trigger: str) -> None:
+        missing = MissingSource(trigger=trigger, at_ms=self._clock.unix_ms())
+        await append(self._appender, missing.key, missing.encode())
+
+    async def forget_missing(self, trigger: str) -> None:
+        await append(self._appender, MissingSource(trigger=trigger, at_ms=0).key, None)
 
     def _note(self, key: Key, record: Record) -> None:
         if key.kind is Pause and self._host is not None:

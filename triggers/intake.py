@@ -10,6 +10,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from processor.core.errors import HeadraceError
 from processor.core.event import Event
+from processor.core.failpoints import failpoint
 from processor.core.rejected import Rejection
 from processor.core.topics import REJECTED
 from processor.dispatcher.accept import Accepted, Acceptor, NotAccepted, Receipt
@@ -43,12 +44,15 @@ class Intake:
         on_trouble: told about each failed try. Raises UnknownFunction, FunctionDisabled, EventTooLarge: these would
         come again and again, so the adapter has to decide (reject, or wait).
         """
-        return await _until_durable(
+        failpoint("triggers.submit.before")
+        receipt = await _until_durable(
             lambda: self._acceptor.accept_when_admitted(
                 binding.function, event, trigger=binding.kind, event_format=_format_of(binding)
             ),
             on_trouble,
         )
+        failpoint("triggers.submit.after")
+        return receipt
 
     async def submit_some(
         self, binding: Binding, events: Sequence[Event], *, on_trouble: Trouble | None = None

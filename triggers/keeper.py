@@ -10,6 +10,8 @@ from processor.core.errors import HeadraceError
 from processor.core.trigger_records import Pause
 from processor.dispatcher.accept import Receipt
 from triggers.abstract import AdapterFactory, Binding, Health, Trigger, TriggerState
+from triggers.paused import while_paused
+from triggers.watching import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class Keeper:
         await self._end()
         self._become(
             TriggerState.PAUSED,
-            f"paused by {why.by}; what happens meanwhile waits at the source",
+            f"paused by {why.by}; {while_paused(self.binding.kind, self.binding.settings)}",
             f"Resume it: `headrace triggers resume {self.binding.trigger_id}`.",
         )
 
@@ -117,28 +119,28 @@ class Keeper:
         if health.state is self._noted:
             return
         self._noted = health.state
-        about = f": {health.reason}" if health.reason else ""
+        about = ". ".join(filter(None, (health.reason, health.remedy)))
         log.log(
             _LEVELS.get(health.state, logging.INFO),
             "%s is %s%s",
             self.binding.trigger_id,
             health.state.value,
-            about,
+            about and f": {about}",
             extra=self._fields("trigger_state"),
         )
 
     async def _keep(self, factory: AdapterFactory) -> None:
-        pause_sec = self.first_pause_sec
+        backoff = Backoff(first_sec=self.first_pause_sec, longest_sec=LONGEST_PAUSE_SEC)
+        pause_sec = 0.0
         while True:
             begun_sec = self.clock.boottime()
             error = await self._run_once(factory)
-            if self.clock.boottime() - begun_sec >= WELL_AFTER_SEC:
-                pause_sec = self.first_pause_sec
+            was_well = self.clock.boottime() - begun_sec >= WELL_AFTER_SEC
+            pause_sec = backoff.after(0.0 if was_well else pause_sec)
             self._count()
             remedy = getattr(error, "remedy", "") or f"It is started again in {pause_sec:g} s."
             self._become(TriggerState.FAILED, str(error) or type(error).__name__, remedy)
             await asyncio.sleep(pause_sec)
-            pause_sec = min(pause_sec * 2, LONGEST_PAUSE_SEC)
             self._instead = Health(state=TriggerState.STARTING)
 
     async def _run_once(self, factory: AdapterFactory) -> BaseException:

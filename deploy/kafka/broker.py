@@ -38,6 +38,7 @@ DEFAULT_PORT = 9092
 TOOL_LIMIT_SEC = 60.0  # one JVM that formats a folder or tells its version
 READY_LIMIT_SEC = 60.0  # takes 2 s for one node, 5 s for three; the rest is for a busy machine
 STOP_LIMIT_SEC = 10.0  # asked to stop; then killed, which a Kafka log survives
+KILL_LIMIT_SEC = 60.0  # a start right after it would do nothing while the old process is still there
 POLL_SEC = 0.05
 
 STARTED_MARK = b"Kafka Server started"  # logged once the node is unfenced, that is, serves clients
@@ -131,7 +132,7 @@ class Node:
     def kill(self) -> None:
         """As a power cut to the process: SIGKILL, and waits until it is gone."""
         self.send(signal.SIGKILL)
-        self.join()
+        self.join(KILL_LIMIT_SEC)
 
     def restart(self, timeout_sec: float = READY_LIMIT_SEC) -> None:
         self.kill()

@@ -1,4 +1,4 @@
-"""Long work in a child process, as with ffmpeg: its output is the run's log, its end is the run's end."""
+"""Long work in a child process, as with ffmpeg: what it says of itself is the run's progress, its end is the run's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     seconds = float(event.get("seconds", 60))
     print(f"process {os.getpid()}")
     command = [sys.executable, "-u", str(Path(__file__).parent / "encoder.py"), str(seconds)]
-    encoder = subprocess.run(command, check=False)  # no time limit here: the function's own kills both
+    # No time limit here: the function's own kills both.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as encoder:
+        assert encoder.stdout is not None
+        for line in encoder.stdout:  # "frame  1200   40 %"
+            print(line, end="")
+            *frame, percent, _ = line.split()
+            context.progress(int(percent) / 100, " ".join(frame))
     if encoder.returncode != 0:
         raise TranscodeFailed(f"the encoder ended with {encoder.returncode}")
     return {"seconds": seconds}

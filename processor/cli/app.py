@@ -26,7 +26,7 @@ _COMMANDS = {
     "serve": ("serve:serve", "Every role in one process, as a service (--embedded)."),
     "deploy": ("deploy:deploy", "Deploy the functions of a manifest."),
     "invoke": ("invoke:invoke", "Send an event to a function; its RequestId comes back at once."),
-    "logs": ("logs:logs", "Print a run's log lines, or follow them."),
+    "logs": ("logs:logs", "Print a run's log lines, follow them, or search those of all runs."),
     "audit": ("audit:audit", "Count what keeps or breaks each promise, from the log itself."),
     "chaos": ("chaos:chaos", "Break a system of its own on purpose, under load, and audit it."),
     "doctor": ("doctor:doctor", "Check settings, broker, topics, disk: what is wrong, and what to do."),
@@ -37,6 +37,9 @@ _NOUNS = {
         {
             "ls": ("runs:ls", "List runs, newest first."),
             "show": ("runs:show", "Show one run."),
+            "watch": ("watch:watch", "Print runs as they change."),
+            "replay": ("replay:replay", "Run its event again, as a new run."),
+            "bulk": ("bulk:bulk", "Cancel or replay every run that a filter finds; shows first what it would do."),
             "cancel": ("runs:cancel", "Cancel a run: one that waits is not started, one that runs is killed."),
         },
     ),
@@ -45,8 +48,20 @@ _NOUNS = {
         {
             "ls": ("functions:ls", "List functions."),
             "show": ("functions:show", "Show one function."),
+            "create": ("functions:create", "Create a function without a manifest."),
+            "disable": ("functions:disable", "Take no new events; what waits is run."),
+            "enable": ("functions:enable", "Take events again."),
+            "delete": ("functions:delete", "Take no new events, and remove it once nothing of it is left."),
             "pause": ("functions:pause", "Stop starting its runs; events wait."),
             "resume": ("functions:resume", "Start its runs again."),
+        },
+    ),
+    "queues": ("Queues: what waits.", {"ls": ("queues:ls", "List how full they are, and since when.")}),
+    "executors": (
+        "Executors: who runs functions.",
+        {
+            "ls": ("executors:ls", "List executors and how they are."),
+            "drain": ("executors:drain", "Let one claim no more, finish what it runs, and end."),
         },
     ),
     "triggers": (
@@ -66,6 +81,13 @@ _NOUNS = {
             "show": ("rejected:show", "Show one, with its bytes."),
             "redrive": ("rejected:redrive", "Send it again."),
             "discard": ("rejected:discard", "Leave it at that: it is not listed any more."),
+        },
+    ),
+    "history": (
+        "The history database: what was recorded of runs and their logs.",
+        {
+            "migrate": ("history:migrate", "Bring its tables up to this version."),
+            "prune": ("history:prune", "Delete the days that are older than what is kept."),
         },
     ),
     "topics": ("Topics of this installation.", {"init": ("topics:init", "Create the topics that are missing.")}),

@@ -38,11 +38,11 @@ def audit(
         Compare the history database with the ledger.
     """
     from processor.cli.connect import make_transport
+    from processor.cli.history_store import make_history
     from processor.core.clock import SystemClock
     from processor.ops.audit.evidence import read_evidence
     from processor.ops.audit.facts import read_facts
     from processor.ops.audit.invariants import examine
-    from processor.recorder.sqlite import SqliteHistoryStore
 
     settings = settings_of(asking).settings
     evidence = read_evidence(acknowledgements, journal)
@@ -50,7 +50,7 @@ def audit(
         facts = read_facts(transport, SystemClock())
     counts = None
     if history:
-        store = SqliteHistoryStore(settings.history_path)
+        store = make_history(settings)
         try:
             counts = store.run_counts()
         finally:

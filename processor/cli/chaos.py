@@ -29,6 +29,8 @@ def chaos(
     transport: Literal["embedded", "kafka"] = "embedded",
     rate: Annotated[float, _POSITIVE] = 60.0,
     group_protocol: Literal["auto", "consumer", "classic"] = "auto",
+    every: Annotated[float, _POSITIVE] = 1.9,
+    nodes: Literal[1, 3] = 1,
     bootstrap_servers: str | None = None,
     disk: bool = True,
     plan: bool = False,
@@ -53,6 +55,10 @@ def chaos(
         Events per second.
     group_protocol
         kafka: of the executors and dispatchers.
+    every
+        Seconds from one fault to the next, on average.
+    nodes
+        kafka: of its own broker. With 3, the leader of a topic is killed at times.
     bootstrap_servers
         kafka: use these brokers, under a new topic prefix, instead of one of its own; without faults of broker and
         network then.
@@ -80,6 +86,8 @@ def chaos(
         group_protocol=group_protocol,
         own_broker=transport == "kafka" and bootstrap_servers is None,
         small_disk=disk and may_mount(),
+        every_sec=every,
+        nodes=nodes if transport == "kafka" and bootstrap_servers is None else 1,
     )
     made = make_plan(options)
     as_json = output == "json"
@@ -150,11 +158,13 @@ def _print_figures(path: Path, *, as_json: bool) -> int:
 
 
 def _print_table(figures: Figures) -> None:
+    from processor.ops.chaos.figures import EVENTS, FAULTS
+
     rows: list[tuple[str, object]] = [
         ("runs", figures.runs),
         ("minutes of faults", f"{figures.minutes:g}"),
-        ("faults injected", figures.faults),
-        ("events in flight within 5 s of a fault", figures.near_a_fault),
+        ("faults injected", f"{figures.faults} of {FAULTS} wanted"),
+        ("events in flight within 5 s of a fault", f"{figures.near_a_fault} of {EVENTS} wanted"),
         ("lost", figures.lost),
         ("started twice", figures.started_twice),
         ("without one verdict", figures.two_verdicts),
@@ -164,5 +174,7 @@ def _print_table(figures: Figures) -> None:
     print_table(("figure", "value"), rows)
     for kind, seeds in figures.seeds.items():
         print(f"seeds on {kind}: {' '.join(map(str, seeds))}")
+    for name, count in figures.rare.items():
+        print(f"too seldom to prove anything: {name} {count}")
     for each in figures.failed:
         print(f"not ok: {each}")

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -15,11 +16,14 @@ from processor.cli.errors import CommandFailed, Exit
 #: For one answer. A deploy copies code and waits for the broker.
 CALL_SEC = 15.0
 DEPLOY_SEC = 120.0
+#: Looking through many runs.
+BULK_SEC = 90.0
 #: The gateway sends a ping every 15 s to a follower; two missed mean that nobody is there.
 SILENCE_SEC = 40.0
 #: The longest that the gateway waits for the end of a run.
 MAX_WAIT_SEC = 60
 _RECONNECTS = 5
+_RECONNECT_SEC = 1.0
 
 
 class Unreachable(CommandFailed):
@@ -98,6 +102,56 @@ class Client:
         body, headers = json.dumps({"grace": grace_sec}).encode(), {"content-type": "application/json"}
         return self._ask("POST", f"/v1/runs/{quote(request_id, safe='')}/cancel", body, headers)
 
+    def replay(self, request_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._order(f"/v1/runs/{quote(request_id, safe='')}/replay", body)
+
+    def bulk(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The operation that has begun, or of a preview what it would do."""
+        return self._order("/v1/bulk", body, BULK_SEC)
+
+    def operation(self, name: str) -> dict[str, Any]:
+        return self._ask("GET", f"/v1/bulk/{quote(name, safe='')}")
+
+    def search_lines(self, **query: str) -> dict[str, Any]:
+        return self._ask("GET", f"/v1/logs?{urlencode(query)}")
+
+    def queues(self) -> dict[str, Any]:
+        return self._ask("GET", "/v1/queues")
+
+    def executors(self) -> dict[str, Any]:
+        return self._ask("GET", "/v1/executors")
+
+    def drain_executor(self, name: str) -> dict[str, Any]:
+        """Returns once they are certain to hear of it: those of this name."""
+        return self._ask("POST", f"/v1/executors/{quote(name, safe='')}/drain")
+
+    def set_enabled(self, name: str, enabled: bool) -> dict[str, Any]:
+        """Returns the function as it is now."""
+        path = f"/v1/functions/{quote(name, safe='')}/{'enable' if enabled else 'disable'}"
+        return self._ask("POST", path, limit_sec=DEPLOY_SEC)
+
+    def delete_function(self, name: str) -> dict[str, Any]:
+        """`deleted`, or how many of its runs are `left`: ask again then."""
+        return self._ask("DELETE", f"/v1/functions/{quote(name, safe='')}", limit_sec=DEPLOY_SEC)
+
+    def changes(self, **query: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Runs as they change, without an end. A stream that breaks is taken up where it broke. Raises Cut when that
+        does not help.
+        """
+        last, broken = "", 0
+        while broken <= _RECONNECTS:
+            headers = {"last-event-id": last} if last else {}
+            try:
+                for name, data, number in self._stream(f"/v1/runs/changes?{urlencode(query)}", headers):
+                    last, broken = number or last, 0
+                    yield name, data
+            except (Unreachable, OSError, http.client.HTTPException):
+                if not last:
+                    raise
+            broken += 1
+            time.sleep(_RECONNECT_SEC)
+        raise Cut("the changes broke off", remedy="Watch again: `headrace runs watch`.")
+
     def triggers(self, **query: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._ask("GET", f"/v1/triggers?{urlencode(query)}")["triggers"]
         return found
@@ -134,44 +188,54 @@ class Client:
             if show:
                 show(run)
 
-    def lines(self, request_id: str, after: int = 0) -> Iterator[dict[str, Any]]:
-        """The log lines so far."""
-        path = f"/v1/runs/{quote(request_id, safe='')}/logs?format=json&after={after}"
+    def lines(self, request_id: str, after: int | None = None, *, platform: bool = False) -> Iterator[dict[str, Any]]:
+        """The log lines so far. platform: with what Headrace says of the run."""
+        path = _log_path(request_id, after, platform, format="json")
         with self._open("GET", path, b"", {}, CALL_SEC) as response:
             for line in response:
                 yield json.loads(line)
 
-    def follow(self, request_id: str, after: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
-        """("line", line) as they come, then ("end", run). A stream that breaks is taken up where it broke.
-        Raises Cut when that does not help.
+    def follow(
+        self, request_id: str, after: int | None = None, *, platform: bool = False
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """("line", line) and ("progress", progress) as they come, then ("end", run). platform: with what Headrace says
+        of the run. A stream that breaks is taken up where it broke. Raises Cut when that does not help.
         """
         broken = 0
         while True:
             try:
-                for name, data in self._events(request_id, after):
+                for name, data, _ in self._stream(_log_path(request_id, after, platform, follow="1"), {}):
                     if name == "line":
                         after, broken = data["seq"], 0
+                        yield name, data
+                    elif name == "progress":
                         yield name, data
                     elif name == "end":
                         yield name, data
                         return
             except (Unreachable, OSError, http.client.HTTPException):
-                if broken == 0 and after == 0:
+                if broken == 0 and after is None:
                     raise
             broken += 1
             if broken > _RECONNECTS:
                 raise Cut(f"the lines of {request_id} broke off", remedy="Follow again: `headrace logs ID -f`.")
 
-    def _events(self, request_id: str, after: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        path = f"/v1/runs/{quote(request_id, safe='')}/logs?follow=1&after={after}"
-        with self._open("GET", path, b"", {"accept": "text/event-stream"}, SILENCE_SEC) as response:
-            name = ""
+    def _stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any], str]]:
+        """(event, data, id or empty)"""
+        with self._open("GET", path, b"", {"accept": "text/event-stream", **headers}, SILENCE_SEC) as response:
+            name = number = ""
             for raw in response:
                 field, _, value = raw.decode().rstrip("\n").partition(": ")
                 if field == "event":
-                    name = value
+                    name, number = value, ""
+                elif field == "id":
+                    number = value
                 elif field == "data":
-                    yield name, json.loads(value)
+                    yield name, json.loads(value), number
+
+    def _order(self, path: str, body: Mapping[str, Any], limit_sec: float = CALL_SEC) -> dict[str, Any]:
+        headers = {"content-type": "application/json"}
+        return self._ask("POST", path, json.dumps(body).encode(), headers, limit_sec=limit_sec)
 
     def _ask(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None,
@@ -215,6 +279,14 @@ class Client:
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(host, port, timeout=limit_sec, context=context)
         return http.client.HTTPConnection(host, port, timeout=limit_sec)
+
+
+def _log_path(request_id: str, after: int | None, platform: bool, **query: str) -> str:
+    if after is not None:
+        query["after"] = str(after)
+    if platform:
+        query["platform"] = "1"
+    return f"/v1/runs/{quote(request_id, safe='')}/logs?{urlencode(query)}"
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from processor.cli.errors import CommandFailed, Exit
 from processor.cli.settings import Settings
 from processor.core.topics import TOPICS
-from processor.transport.abstract import Transport, TransportUnavailable, UnknownTopic
+from processor.transport.abstract import NotLetIn, Transport, TransportUnavailable, UnknownTopic
 
 #: The client goes on connecting meanwhile; nobody should look at a silent role for longer.
 _ASK_SEC = 1.0
@@ -20,10 +20,12 @@ _PAUSE_SEC = 0.5
 class BrokerUnreachable(TransportUnavailable):
     """No broker answered."""
 
-    def __init__(self, servers: str, limit_sec: float, reason: str) -> None:
+    remedy = "Start the broker (`make kafka` on this machine), or correct HEADRACE_KAFKA__BOOTSTRAP_SERVERS."
+
+    def __init__(self, servers: str, limit_sec: float, reason: TransportUnavailable) -> None:
         super().__init__(
             f"no Kafka broker answered at {servers} within {limit_sec:g} s: {reason}",
-            remedy="Start the broker (`make kafka` on this machine), or correct HEADRACE_KAFKA__BOOTSTRAP_SERVERS.",
+            remedy=reason.remedy if isinstance(reason, NotLetIn) else "",
         )
         self.servers = servers
 
@@ -78,10 +80,11 @@ def await_broker(
         except TransportUnavailable as error:
             now = time.monotonic()
             if now - begun >= limit_sec:
-                raise BrokerUnreachable(servers, limit_sec, str(error)) from error
+                raise BrokerUnreachable(servers, limit_sec, error) from error
             if now >= say_at:
                 say_at = now + _SAY_EVERY_SEC
-                say(f"waiting for Kafka at {servers} (up to {limit_sec:g} s) ...")
+                why = f"{error}. {error.remedy}\n" if isinstance(error, NotLetIn) else ""
+                say(f"{why}waiting for Kafka at {servers} (up to {limit_sec:g} s) ...")
         stopping.wait(_PAUSE_SEC)
     return frozenset()
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from processor.cli.layers import Loaded
+from processor.cli.layers import Loaded, load_settings
 from processor.cli.options import COMMON, Common, settings_of
 
 TRANSPORT = "embedded"
@@ -38,6 +39,7 @@ def dev(
     reload
         Deploy again what changes in the manifest or in the functions' code.
     """
+    _tell_transport(common)
     loaded = settings_of(
         common,
         transport=("headrace dev", TRANSPORT),
@@ -46,6 +48,17 @@ def dev(
         gateway__port=("--port", port),
     )
     return run_everything(loaded, word="dev", banner=True, open_browser=open, reload=reload)
+
+
+def _tell_transport(common: Common) -> None:
+    """Whoever has asked for Kafka, in a file or for the other commands, would look for the events there."""
+    asked = load_settings(config=common.config)
+    if asked.settings.transport != TRANSPORT:
+        print(
+            f"headrace: `headrace dev` uses a log of its own, not Kafka: transport={asked.settings.transport} "
+            f"({asked.origins['transport']}) counts for `headrace start` only",
+            file=sys.stderr,
+        )
 
 
 def run_everything(loaded: Loaded, *, word: str, banner: bool, open_browser: bool = False, reload: bool = False) -> int:

@@ -12,7 +12,7 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1  # the run did not FINISH, a check refused, a role failed
     USAGE = 2  # bad usage or bad input, also as judged by the gateway (4xx)
-    UNREACHABLE = 3  # the gateway or the broker did not answer, or cannot serve now
+    UNREACHABLE = 3  # the gateway, the broker or the history did not answer, or cannot serve now
 
 
 class CommandFailed(HeadraceError):
@@ -29,7 +29,9 @@ def exit_code_of(error: HeadraceError) -> Exit:
 
     if isinstance(error, CommandFailed):
         return error.code
-    if isinstance(error, TransportUnavailable):
+    from processor.recorder.store import HistoryUnavailable
+
+    if isinstance(error, TransportUnavailable | HistoryUnavailable):
         return Exit.UNREACHABLE
     from processor.registry.problems import DocumentInvalid
 

@@ -12,6 +12,7 @@ from processor.cli.client import Client
 from processor.cli.errors import CommandFailed, Exit
 from processor.cli.options import ASKING, Asking, settings_of
 from processor.cli.output import print_json, seconds_of, verdict_line
+from processor.cli.progress_line import ProgressLine
 
 
 def invoke(
@@ -88,7 +89,12 @@ def check_json(body: bytes, text: str) -> None:
 
 def follow_run(client: Client, request_id: str, *, quiet: bool = False) -> dict[str, Any]:
     """Prints lines as they come; returns the run at its end."""
+    bar = ProgressLine()
     for name, data in client.follow(request_id):
+        if name == "progress":
+            bar.show(data)
+            continue
+        bar.clear()
         if name == "end":
             return data
         if not quiet:

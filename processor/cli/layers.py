@@ -12,7 +12,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from processor.cli.settings import SQLITE, Settings, shown
+from processor.cli.settings import POSTGRES, SQLITE, Settings, shown
 from processor.cli.toml_lines import key_lines
 from processor.core.errors import HeadraceError
 
@@ -23,10 +23,21 @@ DEFAULT_FILE = Path("config/headrace.toml")
 _SECURITY = ("kafka", "security")
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
+_SERVER = r"\s*(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}\s*"
+
 #: Texts that must look in a certain way, and what to write.
 _FORMS = (
-    (("history", "url"), re.compile(rf"{SQLITE}.+"), f"write {SQLITE}PATH (a fourth slash begins an absolute path)"),
+    (
+        ("history", "url"),
+        re.compile(rf"{SQLITE}.+|({'|'.join(POSTGRES)}).+"),
+        f"write {SQLITE}PATH (a fourth slash begins an absolute path) or postgresql://USER@HOST/DATABASE",
+    ),
     (("gateway", "url"), re.compile(r"https?://[^/\s]+.*"), "write http://HOST:PORT"),
+    (
+        ("kafka", "bootstrap_servers"),
+        re.compile(rf"{_SERVER}(,{_SERVER})*"),
+        "write brokers as HOST:PORT,HOST:PORT",
+    ),
     (("kafka", "topic_prefix"), re.compile(r"[a-zA-Z0-9._-]{1,100}"), "use letters, digits, dot, - and _"),
     (("executor", "name"), re.compile(r"[a-zA-Z0-9._-]{1,64}"), "use letters, digits, dot, - and _, at most 64"),
 )
@@ -320,3 +331,19 @@ def _yes_or_no(value: Any) -> bool:
 
 
 _PARSERS: dict[Any, Callable[[Any], Any]] = {str: _text, int: _whole, float: _number, Path: _path, bool: _yes_or_no}
+
+
+def masked(settings: Settings) -> dict[str, str]:
+    """Dotted name -> value of every setting, for people: secrets masked. Of Kafka's own security settings, which may be
+    keys and passwords under many names, only which are set.
+    """
+    rows: dict[str, str] = {}
+    for name, known in known_settings().items():
+        value: Any = settings
+        for part in name:
+            value = getattr(value, part)
+        if isinstance(value, dict):
+            rows |= {f"{known.dotted}.{each}": "set" for each in value}
+        else:
+            rows[known.dotted] = shown(known.dotted, value)
+    return rows

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
@@ -38,14 +39,9 @@ def ls(
     cursor
         Go on where an earlier list ended.
     """
-    wanted = {
-        "trigger": trigger,
-        "function": function,
-        "state": "all" if all else None,
-        "limit": str(limit),
-        "cursor": cursor,
-    }
-    page = _client(asking).rejected(**{name: value for name, value in wanted.items() if value is not None})
+    chosen = {"trigger": trigger, "function": function, "state": "all" if all else None}
+    filters = {name: value for name, value in chosen.items() if value is not None}
+    page = _listed(_client(asking), filters, limit, cursor)
     if asking.as_json:
         print_json(page)
         return Exit.OK
@@ -55,8 +51,29 @@ def ls(
     ]
     print_table(("id", "rejected", "state", "origin", "bytes", "reason"), rows)
     if page["cursor"]:
-        print(f"more: headrace rejected ls --cursor {page['cursor']}")
+        print(shlex.join(["more:", *_again(trigger, function, all), "--cursor", page["cursor"]]))
     return Exit.OK
+
+
+def _listed(client: Client, filters: dict[str, str], limit: int, cursor: str | None) -> dict[str, Any]:
+    """The gateway looks at some hundred records for one answer, and answers with a cursor where none of them fits: the
+    list is at its end when there is no cursor, not when there is no row.
+    """
+    found: list[dict[str, Any]] = []
+    while True:
+        more = {} if cursor is None else {"cursor": cursor}
+        page = client.rejected(**filters, **more, limit=str(limit - len(found)))
+        found += page["rejected"]
+        cursor = page["cursor"]
+        if cursor is None or len(found) >= limit:
+            return {"rejected": found, "cursor": cursor}
+
+
+def _again(trigger: str | None, function: str | None, all: bool) -> list[str]:
+    command = ["headrace", "rejected", "ls"]
+    command += ["--trigger", trigger] if trigger else []
+    command += ["--function", function] if function else []
+    return [*command, *(["--all"] if all else [])]
 
 
 def show(place: Place, /, *, asking: Asking = ASKING) -> int:

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from processor.cli.site import Role, Service, Site, ThreadedRole
+from processor.cli.layers import masked
+from processor.cli.site import Role, Site, ThreadedRole
 from processor.cli.trigger_role import TriggersRole
 
 if TYPE_CHECKING:
     from processor.executor.name_lock import NameLock
+    from processor.executor.service import ExecutorService
 
 #: The first reading of the topics by the recorder; past it something is wrong, and it says so itself.
 _RECORDER_LIMIT_SEC = 15.0
@@ -23,7 +25,7 @@ class RecorderRole(ThreadedRole):
         from processor.recorder.service import RecorderService
 
         self._recorder = RecorderService(transport=site.transport, store=site.store, clock=site.clock)
-        super().__init__("recorder", [self._recorder], str(site.settings.history_path))
+        super().__init__("recorder", [self._recorder], site.store.place)
 
     async def start(self) -> str:
         about = await super().start()
@@ -41,14 +43,21 @@ class ExecutorRole(ThreadedRole):
         folder = (site.settings.state_dir / "executor").absolute()
         self._lock = NameLock(folder, wanted.name)
         service = _executor(site, folder / wanted.name, self._lock)
+        self._service = service
         super().__init__("executor", [service], f"{wanted.name} slots={wanted.slots}")
 
     async def stop(self) -> None:
         await super().stop()
         self._lock.release()
 
+    def failed(self) -> bool:
+        return not self._service.drain_requested and super().failed()
 
-def _executor(site: Site, folder: Path, lock: NameLock) -> Service:
+    def finished(self) -> bool:
+        return self._service.drain_requested and self._service.join(0)
+
+
+def _executor(site: Site, folder: Path, lock: NameLock) -> ExecutorService:
     from processor.executor.containment import Containment
     from processor.executor.incarnation import ExecutorSettings
     from processor.executor.options import PoolOptions
@@ -115,6 +124,7 @@ class GatewayRole(Role):
             clock=site.clock,
             host=wanted.host,
             port=wanted.port,
+            about=masked(site.settings),
         )
 
     @property

@@ -18,7 +18,11 @@ def ls(
     *,
     function: str | None = None,
     status: State | None = None,
+    code: int | None = None,
     since: str | None = None,
+    until: str | None = None,
+    trigger: str | None = None,
+    text: str | None = None,
     limit: int = 20,
     cursor: str | None = None,
     asking: Asking = ASKING,
@@ -31,16 +35,27 @@ def ls(
         Only of this function.
     status
         Only in this state.
+    code
+        Only ended with this status code.
     since
         Only accepted since: 15m, 2h, 7d, or a time such as 2026-11-24T09:00:00Z.
+    until
+        Only accepted before then.
+    trigger
+        Only begun by this kind of source: http, kafka, ...
+    text
+        Only with this in the RequestId, the subject or the error.
     limit
         At most so many, up to 1,000.
     cursor
         Go on where an earlier list ended.
     """
-    wanted = {"function": function, "status": status, "since": since, "limit": str(limit), "cursor": cursor}
+    wanted = {
+        "function": function, "status": status, "code": code, "since": since, "until": until, "trigger": trigger,
+        "text": text, "limit": limit, "cursor": cursor,
+    }  # fmt: skip
     client = Client(settings_of(asking).settings.gateway.client_url)
-    page = client.runs(**{name: value for name, value in wanted.items() if value is not None})
+    page = client.runs(**{name: str(value) for name, value in wanted.items() if value is not None})
     if asking.as_json:
         print_json(page)
         return Exit.OK

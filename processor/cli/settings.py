@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
 #: Who listens on every address is reached on this one from the same machine.
 LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nothing is bound here
 
@@ -52,7 +54,11 @@ class KafkaSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistorySettings:
-    url: str = setting("", "sqlite:///PATH of the history database; empty: history.db below data_dir")
+    url: str = setting(
+        "", "sqlite:///PATH or postgresql://USER@HOST/DATABASE of the history; empty: history.db below data_dir"
+    )
+    log_days: int = setting(7, "whole days that log lines are kept for", low=3, high=3_650)
+    run_days: int = setting(30, "whole days that runs are kept for after their end", low=3, high=3_650)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,11 +137,14 @@ class Settings:
 
     @property
     def history_path(self) -> Path:
+        """Of a history in SQLite."""
         return Path(self.history.url.removeprefix(SQLITE)) if self.history.url else self.state_dir / "history.db"
 
 
 #: A name of a setting that holds a secret: its value is never shown.
 SECRET_PARTS = ("password", "secret", "token")
+#: The same as a parameter of an address.
+_SECRET_PARAMETER = re.compile(rf"([?&][^=&]*(?:{'|'.join(SECRET_PARTS)})[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 def shown(name: str, value: object) -> str:
@@ -143,6 +152,7 @@ def shown(name: str, value: object) -> str:
     text = "" if value is None else str(value)
     if any(part in name for part in SECRET_PARTS):
         return "********" if text else ""
+    text = _SECRET_PARAMETER.sub(r"\1********", text) if "://" in text else text
     scheme, separator, rest = text.partition("://")
     if separator and "@" in rest and ":" in rest.partition("@")[0]:
         user = rest.partition(":")[0]

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from processor.cli.connect import await_broker, check_topics, make_transport
+from processor.cli.history_store import make_history
 from processor.cli.settings import Settings
 from processor.core.clock import SystemClock
 from processor.core.topics import TOPICS
-from processor.recorder.sqlite import SqliteHistoryStore
+from processor.recorder.store import HistoryStore
 from processor.registry.code_store import CodeStore
 from processor.registry.registry import Registry
 from processor.transport.abstract import Transport
@@ -54,7 +55,7 @@ class Site:
         self.registry = Registry(self.transport, self.clock)
         self._opened.append(self.registry.stop)
         self.registry.start()
-        self.store = SqliteHistoryStore(self.settings.history_path)
+        self.store: HistoryStore = make_history(self.settings)
         self._opened.append(self.store.close)
         return True
 
@@ -83,6 +84,10 @@ class Role(ABC):
     @abstractmethod
     def failed(self) -> bool:
         """It ended although nobody asked it to."""
+
+    def finished(self) -> bool:
+        """It ended because it was asked to, otherwise than by `stop`: its process is of no more use."""
+        return False
 
 
 class ThreadedRole(Role):

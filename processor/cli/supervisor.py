@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -13,6 +15,9 @@ from processor.cli.errors import CommandFailed
 from processor.cli.roles import ROLES
 from processor.cli.settings import Settings
 from processor.cli.site import Role, Site
+from processor.core import failpoints
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -66,6 +71,8 @@ async def run_roles(
     """Returns when everything has stopped. at_last: said once all are ready.
     Raises HeadraceError, also when a role ends by itself.
     """
+    if armed := failpoints.arm(os.environ):
+        log.warning("armed to kill itself at %s", armed, extra={"action": "failpoint_armed"})
     signals = Signals()
     signals.listen(asyncio.get_running_loop())
     site = Site(settings)
@@ -108,6 +115,8 @@ async def _watch(roles: Sequence[Role], signals: Signals) -> None:
         for role in roles:
             if role.failed():
                 raise RoleFailed(role.name)
+        if all(role.finished() for role in roles):
+            return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(signals.stop.wait(), _WATCH_SEC)
 

@@ -10,6 +10,7 @@ from processor.cli.site import Role, Site
 from processor.core.topics import INTAKE
 
 if TYPE_CHECKING:
+    from triggers.abstract import MissingSources
     from triggers.host import TriggerHost
     from triggers.http import Listener
     from triggers.intake import Intake
@@ -71,22 +72,23 @@ class TriggersRole(Role):
             intake=intake, transport=site.transport, appender=self._appender, clock=site.clock
         )
         self._schedules.start()
+        control = TriggerControl(
+            transport=site.transport,
+            appender=self._appender,
+            clock=site.clock,
+            name=site.settings.executor.name,
+        )
         self._host = TriggerHost(
             registry=site.registry,
             adapters={
                 "folder": folders.make,
                 "http": called.make,
-                "kafka": _kafka_sources(site, intake).make,
+                "kafka": _kafka_sources(site, intake, control).make,
                 "schedule": self._schedules.make,
-                "storage": _storage(site, intake, self._listener).make,
+                "storage": _storage(site, intake, self._listener, control).make,
             },
             clock=site.clock,
-            control=TriggerControl(
-                transport=site.transport,
-                appender=self._appender,
-                clock=site.clock,
-                name=site.settings.executor.name,
-            ),
+            control=control,
         )
         await self._host.start()
         return ", ".join(filter(None, (self._host.summary(), await self._listener_url())))
@@ -121,7 +123,7 @@ class TriggersRole(Role):
         return not self._stopping and self._host is not None and self._host.failed
 
 
-def _kafka_sources(site: Site, intake: Intake) -> KafkaTriggers:
+def _kafka_sources(site: Site, intake: Intake, missing: MissingSources) -> KafkaTriggers:
     """Also on the embedded log, where a trigger has to name its brokers."""
     from triggers.kafka import Cluster, KafkaTriggers
     from triggers.object_storage.kafka_channel import normaliser_of
@@ -137,10 +139,11 @@ def _kafka_sources(site: Site, intake: Intake) -> KafkaTriggers:
         home=home,
         group_prefix=own.topic_prefix,
         notifications=normaliser_of,
+        missing=missing,
     )
 
 
-def _storage(site: Site, intake: Intake, listener: Listener) -> StorageTriggers:
+def _storage(site: Site, intake: Intake, listener: Listener, missing: MissingSources) -> StorageTriggers:
     from processor.cli.known_objects import KnownFromHistory
     from triggers.http import StorageWebhooks
     from triggers.object_storage import StorageTriggers
@@ -150,7 +153,7 @@ def _storage(site: Site, intake: Intake, listener: Listener) -> StorageTriggers:
         intake=intake,
         clock=site.clock,
         channels={
-            "kafka": _kafka_sources(site, intake).make,
+            "kafka": _kafka_sources(site, intake, missing).make,
             "sqs": SqsTriggers(intake=intake, clock=site.clock).make,
             "webhook": StorageWebhooks(listener=listener, intake=intake, clock=site.clock).make,
         },

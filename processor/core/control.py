@@ -1,4 +1,4 @@
-"""What stands on the topic `control`: requests to end a run, keyed by its RequestId."""
+"""What stands on the topic `control`: requests to end a run, keyed by its RequestId, and to drain an executor."""
 
 from __future__ import annotations
 
@@ -61,6 +61,41 @@ class Cancel:
             )
         except (ValueError, KeyError, TypeError, AttributeError, BadGrace) as error:
             raise Undecodable(f"not a request to cancel: {error!r}") from error
+
+
+#: Before the executor in a key; no RequestId begins so.
+_EXECUTOR = b"executor/"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrainRequest:
+    """Somebody wants this executor to claim no more, and to end when what it runs has ended."""
+
+    #: name#incarnation: its successor of the same name is another one.
+    executor: str
+    by: str = ""
+
+    @property
+    def key(self) -> bytes:
+        return _EXECUTOR + self.executor.encode()
+
+    def encode(self) -> bytes:
+        return orjson.dumps({"type": "drain", "by": self.by})
+
+    @classmethod
+    def decode(cls, key: bytes, value: bytes) -> DrainRequest:
+        """Raises Undecodable, also for what a newer version may ask of an executor."""
+        try:
+            document: dict[str, Any] = orjson.loads(value)
+            if document["type"] != "drain" or not is_about_executor(key):
+                raise Undecodable(f"not a request to drain: {document['type']!r}")
+            return cls(executor=key.removeprefix(_EXECUTOR).decode(), by=str(document.get("by", "")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Undecodable(f"not a request to drain: {error!r}") from error
+
+
+def is_about_executor(key: bytes | None) -> bool:
+    return key is not None and key.startswith(_EXECUTOR)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -88,6 +88,10 @@ class Sign:
     serving: bool = True
     room: bool = True
     waits: Mapping[str, Wait] = field(default_factory=dict)
+    #: Executors of its name in a row that died young, should it die now; 0 from when it has proved itself.
+    young_deaths: int = 0
+    #: Runs that hold a part of their function's concurrency there for long, by queue partition ("queue.f.1/0").
+    held: Mapping[str, int] = field(default_factory=dict)
     #: Of a mark: who wrote it; and the offset of the last heartbeat before the silence, where silence was the reason.
     by: str = ""
     after: int | None = None
@@ -101,10 +105,17 @@ class Sign:
         sign = (self.kind.value, self.process, self.role, self.at_ms)
         if self.kind is SignKind.DEAD:
             return orjson.dumps((*sign, {"by": self.by, "after": self.after}))
-        if self.serving and self.room and not self.waits:
+        if self.serving and self.room and not (self.waits or self.young_deaths or self.held):
             return orjson.dumps(sign)
         waits = {name: (wait.reason.value, wait.running, wait.limit) for name, wait in self.waits.items()}
-        return orjson.dumps((*sign, {"serving": self.serving, "room": self.room, "waits": waits}))
+        load = {
+            "serving": self.serving,
+            "room": self.room,
+            "waits": waits,
+            "young_deaths": self.young_deaths,
+            "held": self.held,
+        }
+        return orjson.dumps((*sign, load))
 
     @classmethod
     def decode(cls, value: bytes) -> Sign:
@@ -122,6 +133,8 @@ class Sign:
                 serving=load.get("serving", True),
                 room=load.get("room", True),
                 waits=_waits(load.get("waits", {})),
+                young_deaths=load.get("young_deaths", 0),
+                held=load.get("held", {}),
                 by=load.get("by", ""),
                 after=load.get("after"),
             )

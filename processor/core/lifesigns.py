@@ -20,7 +20,7 @@ WATCH_BEAT_SEC = 1.5
 #: When recovery's own heartbeats come through further apart than this, the log was away for everybody: whatever silence
 #: there was counts from here. Two lost beats of an executor.
 OUTAGE_SEC = 2 * BEAT_EVERY_SEC
-#: After this much silence the key of a recovery that was killed may go from the topic.
+#: After this much silence the key of a recovery or gateway that was killed may go from the topic.
 FORGET_AFTER_SEC = 600.0
 #: A guard kills the instances of an executor that has not petted it for this long.
 GUARD_LIMIT_SEC = 10.0
@@ -103,8 +103,8 @@ class DeathWatch:
         self._own_durable_sec: float | None = None
         self._watched: dict[str, _Silence] = {}
         self._dead: dict[str, str] = {}
-        #: Other recoveries, and our first beat since their last one.
-        self._recoveries: dict[str, float | None] = {}
+        #: Other recoveries and gateways, and our first beat since their last one.
+        self._bystanders: dict[str, float | None] = {}
 
     def observe(self, sign: Sign, offset: int = 0, own: OwnBeat | None = None) -> None:
         """The next record of the partition. own: for our own beats of this life."""
@@ -113,26 +113,28 @@ class DeathWatch:
         elif sign.process == self._own:
             if own is not None:
                 self._own_beat(own)
-        elif sign.role == "recovery":
-            self._recoveries[sign.process] = None
+        elif sign.role in ("recovery", "gateway"):
+            self._bystanders[sign.process] = None
         elif sign.role == "executor" and sign.process not in self._dead:
             self._watched[sign.process] = _Silence(after=offset)
 
     def departed(self, process: str) -> None:
         """Its heartbeat was deleted: it stopped in order and left nothing open."""
         self._watched.pop(process, None)
-        self._recoveries.pop(process, None)
+        self._bystanders.pop(process, None)
 
     def gone(self) -> list[str]:
-        """Recoveries that have not beaten for long, each once. They hold nothing: only their keys are in the way."""
+        """Recoveries and gateways that have not beaten for long, each once. They hold nothing: only their keys are in
+        the way.
+        """
         last_sec = self._own_durable_sec or 0.0
         gone = [
             process
-            for process, since_sec in self._recoveries.items()
+            for process, since_sec in self._bystanders.items()
             if since_sec is not None and last_sec - since_sec >= FORGET_AFTER_SEC
         ]
         for process in gone:
-            del self._recoveries[process]
+            del self._bystanders[process]
         return gone
 
     def to_declare(self) -> list[Silent]:
@@ -171,6 +173,6 @@ class DeathWatch:
                 silence.since_sec, silence.judged = beat.durable_sec, False
             elif beat.sent_sec - silence.since_sec >= DECLARE_AFTER_SEC:
                 silence.judged = True
-        for process, since_sec in self._recoveries.items():
+        for process, since_sec in self._bystanders.items():
             if since_sec is None or outage:
-                self._recoveries[process] = beat.durable_sec
+                self._bystanders[process] = beat.durable_sec

@@ -1,4 +1,8 @@
-"""The line that stands for log lines that were lost: its number is that of the first of them."""
+"""The line that stands for log lines that were lost.
+
+On the log its number is that of the first of them; as readers are shown it, that of the last: whoever asks for what
+comes after it is told of no loss twice.
+"""
 
 from __future__ import annotations
 

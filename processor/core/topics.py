@@ -39,7 +39,13 @@ QUEUES = Topic(name="queues", key="queue partition", partitions=1, keep=Keep.COM
 FUNCTIONS = Topic(name="functions", key="function", partitions=1, keep=Keep.COMPACT)
 SCHEDULES = Topic(name="schedules", key="schedule id", partitions=1, keep=Keep.COMPACT)
 TRIGGERS = Topic(name="triggers", key="trigger id", partitions=1, keep=Keep.COMPACT)
-CONTROL = Topic(name="control", key="RequestId", partitions=1, keep=Keep.COMPACT_DELETE, retention_ms=7 * DAY_MS)
+CONTROL = Topic(
+    name="control",
+    key="RequestId, or executor/NAME#INCARNATION",
+    partitions=1,
+    keep=Keep.COMPACT_DELETE,
+    retention_ms=7 * DAY_MS,
+)
 REJECTED = Topic(name="rejected", key="-", partitions=1, keep=Keep.DELETE, retention_ms=14 * DAY_MS)
 
 TOPICS = (INTAKE, RUNS, LOGS, INFLIGHT, INSTANCES, QUEUES, FUNCTIONS, SCHEDULES, TRIGGERS, CONTROL, REJECTED)

@@ -10,6 +10,7 @@ from processor.core.trigger_records import (
     FireOutcome,
     FireRequest,
     Key,
+    MissingSource,
     Pause,
     RejectedMark,
     Replica,
@@ -51,6 +52,8 @@ class TriggerFold:
         self.reports: dict[str, dict[str, Report]] = {}
         #: When each replica was last heard of, on the reader's own clock.
         self.heard_sec: dict[str, float] = {}
+        #: Triggers whose source did not exist.
+        self.missing: dict[str, MissingSource] = {}
         #: By place on `rejected`.
         self.marks: dict[str, RejectedMark] = {}
         self.next_offset = 0
@@ -86,6 +89,8 @@ class TriggerFold:
                 self.reports.setdefault(record.trigger, {})[record.replica] = record
             case Replica():
                 self.heard_sec[record.replica] = now_sec
+            case MissingSource():
+                self.missing[record.trigger] = record
             case RejectedMark():
                 self.marks[record.place] = record
 
@@ -111,6 +116,8 @@ class TriggerFold:
             _remove_inner(self.reports, first, rest[0])
         elif key.kind is Replica:
             self.heard_sec.pop(first, None)
+        elif key.kind is MissingSource:
+            self.missing.pop(first, None)
         elif key.kind is RejectedMark:
             self.marks.pop(first, None)
         elif key.kind is FireRequest:  # its claims and its outcome go with it

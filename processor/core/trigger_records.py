@@ -7,6 +7,7 @@ became of rejected records. One partition, compacted: the last record of a key h
     fired/<trigger>/<request>             what came of it
     report/<trigger>/<replica>            how the trigger is, in one process
     replica/<replica>                     that process lives
+    missing/<trigger>                     its source did not exist: whatever is in it once it does has come since
     rejected/<partition>-<offset>         a record of `rejected` was sent again, or discarded
 """
 
@@ -120,6 +121,14 @@ class Replica(TriggerRecord):
     at_ms: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissingSource(TriggerRecord):
+    KIND: ClassVar[str] = "missing"
+    KEY: ClassVar[tuple[str, ...]] = ("trigger",)
+    trigger: str
+    at_ms: int
+
+
 #: What a rejected record can be marked as.
 REDRIVEN, DISCARDED = "redriven", "discarded"
 
@@ -141,7 +150,8 @@ class RejectedMark(TriggerRecord):
 
 
 _KINDS: Mapping[str, type[TriggerRecord]] = {
-    kind.KIND: kind for kind in (Pause, FireRequest, FireClaim, FireOutcome, Report, Replica, RejectedMark)
+    kind.KIND: kind
+    for kind in (Pause, FireRequest, FireClaim, FireOutcome, Report, Replica, MissingSource, RejectedMark)
 }
 #: RequestIds in one outcome.
 MAX_LISTED = 100

@@ -11,6 +11,7 @@ class WaitReason(Enum):
     """The one who can do something about it is named first: people, then the function's own limits, then the host's."""
 
     PAUSED = "paused"
+    CAUTION = "caution"
     RATE = "rate"
     CONCURRENCY = "concurrency"
     SLOTS = "slots"
@@ -18,7 +19,7 @@ class WaitReason(Enum):
 
 class Wait(NamedTuple):
     reason: WaitReason
-    #: Runs of the function that go on here, and how many may: for CONCURRENCY only.
+    #: Runs of the function that go on here, and how many may: for CONCURRENCY. Deaths in a row: for CAUTION.
     running: int = 0
     limit: int = 0
 
@@ -28,6 +29,10 @@ class Wait(NamedTuple):
             return f"concurrency: {self.running} of {self.limit} running"
         if self.reason is WaitReason.RATE:
             return f"rate: {rate_per_sec:g}/s"
+        if self.reason is WaitReason.CAUTION:
+            return (
+                f"its executor died soon after it began ({self.running} in a row) and starts slowly; its log says why"
+            )
         return "no free slot" if self.reason is WaitReason.SLOTS else self.reason.value
 
 
@@ -37,6 +42,8 @@ def merged(waits: Iterable[Wait]) -> Wait | None:
     if not found:
         return None
     alike = [each for each in found if each.reason is found[0].reason]
+    if found[0].reason is WaitReason.CAUTION:
+        return max(alike, key=lambda each: each.running)
     return Wait(found[0].reason, sum(each.running for each in alike), sum(each.limit for each in alike))
 
 

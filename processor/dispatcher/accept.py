@@ -14,6 +14,7 @@ from processor.core.clock import Clock
 from processor.core.codec import Unencodable, encode_structured
 from processor.core.errors import HeadraceError
 from processor.core.event import FORMAT_ATTRIBUTE, FUNCTION_ATTRIBUTE, TRIGGER_ATTRIBUTE, Event
+from processor.core.failpoints import failpoint
 from processor.core.function import Function
 from processor.core.request_id import partition_of, request_id
 from processor.core.topics import INTAKE, MAX_EVENT_BYTES
@@ -197,9 +198,11 @@ class Acceptor:
 
     async def _append(self, function_name: str, event: Event, trigger: str, event_format: str) -> Receipt:
         run, out = self._outgoing(function_name, event, trigger=trigger, event_format=event_format)
+        failpoint("accept.append.before")
         appended = await self._appender.append(
             out.topic, out.value, key=out.key, partition=out.partition, headers=out.headers
         )
+        failpoint("accept.append.after")
         if appended.outcome is not Outcome.YES:
             raise NotAccepted(run, appended.outcome, appended.reason)
         return Receipt(request_id=run, function=function_name, partition=appended.partition, offset=appended.offset)
@@ -228,7 +231,9 @@ def _accept_in_thread(
             answers.append(run)
             records.append(record)
     if records:
+        failpoint("accept.bulk.before")
         bulk.append(records)
+        failpoint("accept.bulk.after")
     return answers
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from processor.core.claims import STAMP_HEADER, Order, Stamp
 from processor.core.codec import encode_structured
+from processor.core.failpoints import failpoint
 from processor.core.ledger import Accepted, Ended, encode
 from processor.core.rejected import Rejection
 from processor.core.request_id import partition_of
@@ -40,7 +41,9 @@ class DispatchSession:
 
     def send(self, record: Record, routed: Routed) -> None:
         accepted = routed.accepted
+        failpoint("dispatch.accepted.before")
         self._append_run(accepted)
+        failpoint("dispatch.accepted.after")
         queue = routed.function.queue_topic
         partition = partition_of(accepted.request_id, routed.function.queue_partitions)
         lane = (queue, partition, record.partition)
@@ -56,6 +59,7 @@ class DispatchSession:
         value = record.value if routed.structured else encode_structured(routed.event)
         headers: Headers = (_STRUCTURED, (STAMP_HEADER, stamp.encode()))
         self._producer.append(queue, value, key=accepted.request_id.encode(), partition=partition, headers=headers)
+        failpoint("dispatch.queue.after")
         self._sent[lane] = accepted.intake.order
 
     def reject(self, record: Record, rejected: Rejected) -> None:
@@ -66,12 +70,14 @@ class DispatchSession:
             origin=f"{record.topic}/{record.partition}/{record.offset}",
             headers=record.headers,
         )
+        failpoint("dispatch.rejected.before")
         try:
             self._producer.append(REJECTED.name, record.value, key=record.key, headers=rejection.all_headers())
         except RecordTooLarge:
             # With the reason beside it, it weighs more than it did on intake: refused for ever if not cut.
             short = replace(rejection, headers=(), truncated=True)
             self._producer.append(REJECTED.name, short.value(), headers=short.all_headers())
+        failpoint("dispatch.rejected.after")
         for entry in (rejected.accepted, rejected.verdict):
             if entry is not None:
                 self._append_if_it_fits(entry)
@@ -84,7 +90,9 @@ class DispatchSession:
 
     def flush(self, timeout_sec: float) -> None:
         """Raises AppendFailed: then this session is over."""
+        failpoint("dispatch.flush.before")
         self._producer.flush(timeout_sec)
+        failpoint("dispatch.flush.after")
 
     def close(self) -> None:
         self._producer.close()

@@ -70,6 +70,18 @@ class LogLines(NamedTuple):
     lines: list[Line]
 
 
+class RunProgressed(NamedTuple):
+    """How far the run says that it is."""
+
+    request_id: str
+    delivery: str
+    function: str
+    #: 0 to 1.
+    fraction: float
+    message: str
+    at_ms: int
+
+
 class RunStarted(NamedTuple):
     """The event was written to an instance; its time limit runs from here."""
 
@@ -129,7 +141,7 @@ class InstanceChanged(NamedTuple):
     alive: bool
 
 
-PoolEvent = LogLines | RunStarted | RunEnded | InstanceChanged
+PoolEvent = LogLines | RunProgressed | RunStarted | RunEnded | InstanceChanged
 
 
 class Pool(Protocol):

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from processor.core.clock import Clock
-from processor.core.control import Cancel, CancelBook
+from processor.core.control import Cancel, CancelBook, DrainRequest, is_about_executor
 from processor.core.errors import Undecodable
 from processor.core.run import StatusCode
 from processor.core.topics import CONTROL
@@ -26,12 +27,18 @@ _PARTITION = TopicPartition(CONTROL.name, 0)
 
 
 class Cancels:
-    """What an executor is asked on `control`, done to the runs of its pool; the book says it of those to come.
+    """What an executor is asked on `control`: cancels, done to the runs of its pool, of which the book says it of those
+    to come; and to drain.
 
     Every executor hears every request: which of them owns or runs what, nobody else knows.
     """
 
-    def __init__(self, transport: Transport, clock: Clock, pool: Pool) -> None:
+    def __init__(
+        self, transport: Transport, clock: Clock, pool: Pool, executor: str, drain: Callable[[], object]
+    ) -> None:
+        """drain: called when this executor is asked to claim no more."""
+        self._executor = executor
+        self._drain = drain
         self._transport = transport
         self._clock = clock
         self._pool = pool
@@ -117,12 +124,20 @@ class Cancels:
             self._book.withdraw(record.key or b"")
             return False
         try:
+            if is_about_executor(record.key):
+                self._note_drain(DrainRequest.decode(record.key or b"", record.value))
+                return False
             cancel = Cancel.decode(record.key, record.value)
         except Undecodable as error:
             log.warning("skipped: %s", error, extra={"action": "control_record_unreadable", "offset": record.offset})
             return False
         self._book.add(cancel, log_ms=record.timestamp_ms, now_sec=now_sec)
         return True
+
+    def _note_drain(self, wanted: DrainRequest) -> None:
+        if wanted.executor == self._executor:
+            log.info("asked to claim no more by %s", wanted.by or "somebody", extra={"action": "drain_requested"})
+            self._drain()
 
     def _request(self, taken: Taken) -> Cancel | None:
         return self._book.of(taken.record.key or b"", taken.stamp.accepted_at_ms) if self._book else None

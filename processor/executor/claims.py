@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 
 from processor.core.claims import Claimed, CommitTag, Vector, settle
 from processor.core.clock import Clock
 from processor.core.errors import HeadraceError, Undecodable
-from processor.core.inflight import Intent, executor_partition, opened_key
-from processor.core.topics import INFLIGHT, QUEUES
+from processor.core.failpoints import failpoint
+from processor.core.inflight import opened_key
+from processor.core.topics import QUEUES
 from processor.executor.books import Books
-from processor.executor.dedup import WindowPolicy, window_start
-from processor.executor.partition import IsCancelled, Plan, QueuePartition, Taken
+from processor.executor.claim_counts import ClaimCounts, say_claim
+from processor.executor.dedup import WindowPolicy
+from processor.executor.intents import Intents
+from processor.executor.opened import OffsetMissing, opened_partitions
+from processor.executor.partition import IsCancelled, Plan, QueuePartition, Taken, pause_and_resume
+from processor.executor.read_back import left_sec, read_back_from
+from processor.executor.renewals import Renewals
 from processor.transport.abstract import (
     Committed,
     Consumer,
@@ -21,7 +26,6 @@ from processor.transport.abstract import (
     Transport,
     TransportError,
 )
-from processor.transport.replay import read_to_end
 
 log = logging.getLogger(__name__)
 
@@ -31,32 +35,11 @@ GROUP = "executor"
 COMMIT_SEC = 5.0
 FLUSH_SEC = 2.0
 READ_BACK_SEC = 2.0
+#: The next time, where that was not enough.
+READ_BACK_MOST_SEC = 4.0
 #: All questions about an assignment together.
 TAKE_OVER_SEC = 4.0
-OPENED_SEC = 3.0
 POLL_RECORDS = 1_000
-#: One batch is one flush and one commit; more records in it would only add latency to the first of them.
-BATCH_RECORDS = 512
-
-
-class OffsetMissing(HeadraceError):
-    """A queue partition had an owner, and its committed offset is gone."""
-
-    remedy = "Decide from where to go on and set the offset of group `executor` for it; nothing is claimed until then."
-
-
-@dataclass(slots=True)
-class ClaimCounts:
-    """What happened to claims, for people and for the audit."""
-
-    claimed: int = 0
-    own_repeats: int = 0
-    upstream_repeats: int = 0
-    undecodable: int = 0
-    refused: int = 0
-    unknown: int = 0
-    undecided: int = 0
-    stopped_partitions: set[str] = field(default_factory=set)
 
 
 class Claims(RebalanceListener):
@@ -83,11 +66,15 @@ class Claims(RebalanceListener):
         self._executor = executor
         #: Name of the function behind a queue topic.
         self._function_of = function_of
-        self._inflight_partition = executor_partition(executor, inflight_partitions)
+        self._intents = Intents(books=books, executor=executor, inflight_partitions=inflight_partitions)
+        self._renewals = Renewals()
         self._policy = policy
         self._consumer: Consumer = transport.consumer(GROUP, self)
         self._owned: dict[TopicPartition, QueuePartition] = {}
+        #: Whose intents are on their way to the log, and no commit is.
+        self._intended: list[tuple[Plan, str]] = []
         self._unsettled: dict[TopicPartition, tuple[Plan, str]] = {}
+        self._read_back_sec = READ_BACK_SEC
         self._batch = 0
         self._topics: frozenset[str] = frozenset()
         self._member = False
@@ -118,6 +105,7 @@ class Claims(RebalanceListener):
     def leave(self) -> None:
         """Partitions go to members with room; runs that are under way need no membership."""
         self.must_rejoin = False
+        self._drop_intended()
         if self._member:
             self._member = False
             try:
@@ -134,7 +122,7 @@ class Claims(RebalanceListener):
 
     def poll(self, timeout_sec: float) -> int:
         """Fills the buffers; runs the listener. Never called while a batch is unsettled."""
-        assert not self._unsettled
+        assert self.settled
         records = self._consumer.poll(POLL_RECORDS, timeout_sec)
         for record in records:
             owned = self._owned.get(TopicPartition(record.topic, record.partition))
@@ -144,12 +132,12 @@ class Claims(RebalanceListener):
             self._consumer.pause(self._consumer.assignment())
         else:
             self._open_new()
-            self._pause_and_resume()
+            pause_and_resume(self._consumer, self._owned.values())
         return len(records)
 
     @property
     def settled(self) -> bool:
-        return not self._unsettled
+        return not (self._intended or self._unsettled)
 
     @property
     def has_waiting(self) -> bool:
@@ -163,9 +151,13 @@ class Claims(RebalanceListener):
                 waiting[owned.function] = waiting.get(owned.function, 0) + owned.waiting
         return waiting
 
-    def owned_of(self, function: str) -> int:
-        """How many queue partitions of the function are ours."""
-        return sum(each.function == function for each in self._owned.values())
+    def queues_of(self, function: str) -> list[str]:
+        """Which queue partitions of the function are ours."""
+        return [each.name for each in self._owned.values() if each.function == function]
+
+    @property
+    def queues(self) -> frozenset[str]:
+        return frozenset(each.name for each in self._owned.values())
 
     def claim(
         self,
@@ -176,36 +168,75 @@ class Claims(RebalanceListener):
         """Claims up to shares[function] records of each function: intents, one flush, one fenced commit. Beyond that,
         what was accepted before oldest_ms[function] or is cancelled, which is to be ended without a start.
 
-        Returns what is certainly ours. Blocks for the flush and the commit. When the latter is unknown it returns less,
-        and `settle` has to be called until `settled`.
+        Returns what is certainly ours. Blocks for the flush and the commit. While the one has not answered yet, or when
+        the other is unknown, it returns less, and `settle` has to be called until `settled`.
         """
-        if self.must_rejoin or not self._books.writable:
+        if self.must_rejoin or not (self.settled and self._books.writable):
             return []
         self._batch += 1
         wanted = self._plan(shares, oldest_ms or {}, is_cancelled)
         plans = [(plan, tag) for plan in wanted if (tag := self._tag(plan)) is not None]
         if not plans:
             return []
+        failpoint("claims.intents.before")
         for plan, _ in plans:
-            self._write_intents(plan)
-        if not self._books.flush_urgent(FLUSH_SEC):
-            for plan, _ in plans:
-                self._drop_intents(plan)
-            return []
+            self._intents.write(plan, self._batch)
+        failpoint("claims.intents.written")
+        self._intended = plans
+        return self._commit_intended()
+
+    def renew(self) -> None:
+        """Commits again where nothing was claimed for long, the offset and the vector unchanged, as a batch of no
+        record: it is fenced, and its end can be unknown, like any other's. Blocks for the commit. Called when settled.
+        """
+        now_sec = self._clock.boottime()
+        due = [self._owned[each] for each in self._renewals.due(now_sec) if each in self._owned]
+        unmoved = [each.unmoved() for each in due if each.ready]
+        if not unmoved or self.must_rejoin:
+            return
+        self._batch += 1
+        self._commit([(plan, tag) for plan in unmoved if (tag := self._tag(plan)) is not None])
+
+    def _commit_intended(self) -> list[Taken]:
+        """Once the intents are on the log: a slow one has as long as an append may take. Whoever gave up earlier would
+        claim nothing from it, and send it all the same two records for each claim.
+        """
+        if self._books.flush_urgent(FLUSH_SEC):
+            failpoint("claims.intents.durable")
+            plans, self._intended = self._intended, []
+            return self._commit(plans)
+        if not self._books.late:
+            self._drop_intended()
+        return []
+
+    def _drop_intended(self) -> None:
+        for plan, _ in self._intended:
+            self._intents.drop(plan, self._batch)
+        self._intended = []
+
+    def _commit(self, plans: list[tuple[Plan, str]]) -> list[Taken]:
+        """Returns what is certainly ours."""
         offsets = {plan.partition: Committed(plan.next_offset, tag) for plan, tag in plans}
         outcomes = self._consumer.commit(offsets, COMMIT_SEC)
+        failpoint("claims.commit.after")
         ours: list[Taken] = []
         for plan, tag in plans:
             ours += self._conclude(plan, tag, outcomes.get(plan.partition, Outcome.UNKNOWN))
         return ours
 
     def settle(self) -> list[Taken]:
-        """Reads an unknown batch back, partition by partition. Returns what turned out to be ours."""
+        """Waits for intents that are late, or reads an unknown batch back, partition by partition. Returns what turned
+        out to be ours.
+        """
+        if self._intended:
+            return self._commit_intended()
         try:
-            found = self._consumer.committed(list(self._unsettled), READ_BACK_SEC)
+            found = self._consumer.committed(list(self._unsettled), self._read_back_sec)
         except TransportError as error:
             log.warning("an unknown commit cannot be read back yet: %s", error, extra={"action": "settle_retry"})
+            self._read_back_sec = READ_BACK_MOST_SEC
             return []
+        self._read_back_sec = READ_BACK_SEC
         ours: list[Taken] = []
         for partition, (plan, written) in list(self._unsettled.items()):
             del self._unsettled[partition]
@@ -215,7 +246,8 @@ class Claims(RebalanceListener):
             else:
                 self.counts.undecided += 1
                 self.undecided = True
-                self._write_intents(plan, abandoned=True)  # recovery decides, although we live
+                say_claim("commit_undecided", plan, len(plan.taken))
+                self._intents.write(plan, self._batch, abandoned=True)  # recovery decides, although we live
         return ours
 
     def _plan(
@@ -249,9 +281,12 @@ class Claims(RebalanceListener):
             # The records stay here: in a cooperative rebalance a refused commit can be followed by nothing at all, and
             # if the partition is somebody else's by now, the next poll says so and drops them.
             self.counts.refused += len(plan.taken)
-            self._drop_intents(plan)
+            say_claim("commit_refused", plan, len(plan.taken))
+            self._intents.drop(plan, self._batch)
+            self._renewals.refused(plan.partition, self._clock.boottime())
             return []
         self.counts.unknown += 1
+        say_claim("commit_unknown", plan, len(plan.taken))
         self._unsettled[plan.partition] = (plan, written)
         return []
 
@@ -259,40 +294,14 @@ class Claims(RebalanceListener):
         owned = self._owned.get(plan.partition)
         if owned is not None:
             owned.apply(plan)
+            self._renewals.committed(plan.partition, self._clock.boottime())
         self.counts.claimed += len(plan.taken)
         self.counts.own_repeats += plan.own_repeats
         self.counts.upstream_repeats += plan.upstream_repeats
         self.counts.undecodable += plan.undecodable
+        say_claim("own_repeat_dropped", plan, plan.own_repeats)
+        say_claim("upstream_repeat_dropped", plan, plan.upstream_repeats)
         return list(plan.taken)
-
-    def _write_intents(self, plan: Plan, *, abandoned: bool = False) -> None:
-        for taken in plan.taken:
-            intent = self._intent(taken, abandoned=abandoned)
-            self._books.write(INFLIGHT.name, intent.encode(), key=intent.key, partition=self._inflight_partition)
-
-    def _drop_intents(self, plan: Plan) -> None:
-        for taken in plan.taken:
-            self._books.write(INFLIGHT.name, None, key=self._intent(taken).key, partition=self._inflight_partition)
-
-    def _intent(self, taken: Taken, *, abandoned: bool = False) -> Intent:
-        return Intent(
-            executor=self._executor,
-            request_id=taken.request_id,
-            function=taken.stamp.function,
-            delivery=taken.delivery,
-            batch=self._batch,
-            abandoned=abandoned,
-        )
-
-    def _pause_and_resume(self) -> None:
-        full = [each for each in self._owned.values() if each.full and not each.paused]
-        room = [each for each in self._owned.values() if each.paused and each.has_room]
-        if full:
-            self._consumer.pause([each.partition for each in full])
-        if room:
-            self._consumer.resume([each.partition for each in room])
-        for each in full + room:
-            each.paused = not each.paused
 
     def on_assign(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Takes over where the last owner's commit says, after reading the window back."""
@@ -307,36 +316,33 @@ class Claims(RebalanceListener):
     def _take_over(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         deadline_sec = self._clock.boottime() + TAKE_OVER_SEC
         committed = self._consumer.committed(partitions, TAKE_OVER_SEC)
-        bounds = self._consumer.bounds(partitions, self._left(deadline_sec))
-        since_ms = self._clock.unix_ms() - self._policy.span_ms
-        spans = self._consumer.offsets_at(partitions, since_ms, self._left(deadline_sec))
-        starts: dict[TopicPartition, int] = {}
-        for partition in partitions:
-            known = self._known(partition, committed[partition])
-            function = self._function_of(partition.topic)
-            # A stopped partition has to be given a place all the same; the end is the quiet one.
-            starts[partition] = bounds[partition].high
-            if known is not None and function is not None:
-                starts[partition] = window_start(
-                    self._policy, low=bounds[partition].low, committed=known[0], offset_at_span=spans[partition]
-                )
-                self._owned[partition] = QueuePartition(
-                    partition,
-                    function,
-                    committed=known[0],
-                    vector=known[1],
-                    start=starts[partition],
-                    opened=committed[partition] is not None,
-                    policy=self._policy,
-                )
+        bounds = self._consumer.bounds(partitions, left_sec(self._clock, deadline_sec))
+        known = {each: at for each in partitions if (at := self._known(each, committed[each])) is not None}
+        owned = {each: at for each, at in known.items() if self._function_of(each.topic) is not None}
+        # A stopped partition has to be given a place all the same; the end is the quiet one.
+        starts = {each: bounds[each].high for each in partitions}
+        passed = {each: offset for each, (offset, _) in owned.items()}
+        starts |= read_back_from(self._transport, self._clock, self._policy, passed, bounds, deadline_sec)
+        for each, (offset, vector) in owned.items():
+            self._own(each, offset, vector, starts[each], opened=committed[each] is not None)
         return starts
 
-    def _left(self, deadline_sec: float) -> float:
-        return max(deadline_sec - self._clock.boottime(), 0.1)
+    def _own(self, partition: TopicPartition, committed: int, vector: Vector, start: int, *, opened: bool) -> None:
+        self._owned[partition] = QueuePartition(
+            partition,
+            self._function_of(partition.topic) or "",
+            committed=committed,
+            vector=vector,
+            start=start,
+            opened=opened,
+            policy=self._policy,
+        )
+        self._renewals.owned(partition, self._clock.boottime())
 
     def on_revoke(self, partitions: Collection[TopicPartition]) -> None:
         for partition in partitions:
             self._owned.pop(partition, None)
+        self._renewals.keep(self._owned.keys())
 
     def on_lost(self, partitions: Collection[TopicPartition]) -> None:
         self.on_revoke(partitions)
@@ -364,7 +370,7 @@ class Claims(RebalanceListener):
         if not new:
             return
         try:
-            opened_before = self._opened_before()
+            opened_before = opened_partitions(self._transport, self._clock)
         except TransportError as error:
             log.warning("an assignment is given back: %s", error, extra={"action": "assign_retry"})
             self.must_rejoin = True
@@ -374,7 +380,9 @@ class Claims(RebalanceListener):
             del self._owned[each.partition]
             new.remove(each)
         first = Committed(0, CommitTag(executor=self._executor, batch=0, vector=Vector()).encode())
+        failpoint("claims.opened.before")
         outcomes = self._consumer.commit({each.partition: first for each in new}, COMMIT_SEC)
+        failpoint("claims.opened.committed")
         for each in new:
             each.opened = outcomes.get(each.partition) is Outcome.YES
             if each.opened:
@@ -384,15 +392,8 @@ class Claims(RebalanceListener):
 
     def _write_opened(self, partition: TopicPartition) -> None:
         self._books.write(QUEUES.name, self._executor.encode(), key=opened_key(*partition), partition=0)
+        failpoint("claims.opened.after")
 
     def _stop(self, partition: TopicPartition, error: HeadraceError) -> None:
         self.counts.stopped_partitions.add(f"{partition.topic}/{partition.partition}")
         log.error("%s/%d: %s %s", *partition, error, error.remedy, extra={"action": "partition_stopped"})
-
-    def _opened_before(self) -> set[bytes]:
-        reader = self._transport.reader()
-        try:
-            records = read_to_end(reader, [TopicPartition(QUEUES.name, 0)], self._clock, timeout_sec=OPENED_SEC)
-            return {record.key for record in records if record.key is not None and record.value is not None}
-        finally:
-            reader.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from processor.core.function import Function
@@ -33,19 +33,33 @@ class Flow:
     waiting: records that could be claimed, by function.
     """
 
-    def __init__(self, *, view: FunctionsView, load: Load, owned_of: Callable[[str], int]) -> None:
-        """owned_of: how many queue partitions of a function are ours."""
+    def __init__(
+        self,
+        *,
+        view: FunctionsView,
+        load: Load,
+        queues_of: Callable[[str], Collection[str]],
+        held_elsewhere: Callable[[str], int] = lambda _: 0,
+    ) -> None:
+        """queues_of: which queue partitions of a function are ours. held_elsewhere: runs of one of them that go on with
+        other executors.
+        """
         self._view = view
         self._load = load
-        self._owned_of = owned_of
+        self._queues_of = queues_of
+        self._held_elsewhere = held_elsewhere
         self._paces: dict[str, Pace] = {}
 
     def limits(self, name: str) -> Limits:
         function = self._view.get(name)
         if function is None:
             return Limits(concurrency=0, claim_ahead_sec=0.0)
-        concurrency = share_of(function.concurrency, function.queue_partitions, self._owned_of(name))
-        return Limits(concurrency=concurrency, claim_ahead_sec=function.claim_ahead_sec)
+        queues = self._queues_of(name)
+        share = share_of(function.concurrency, function.queue_partitions, len(queues))
+        elsewhere = sum(map(self._held_elsewhere, queues))
+        # Who has a run of a partition that went to somebody else must not be held up by it: its new owner is.
+        concurrency = max(share - elsewhere, 0) + self._load.of(name).left_over(queues)
+        return Limits(concurrency=concurrency, claim_ahead_sec=function.claim_ahead_sec, elsewhere=elsewhere)
 
     def wanted(self, waiting: Mapping[str, int], now_sec: float) -> tuple[dict[str, int], float]:
         """How many of each function may be claimed now; and when the pace of one, and nothing else, lets more of it."""
@@ -96,11 +110,12 @@ class Flow:
         if limits.concurrency > self._load.width(name, limits):
             return _SLOTS
         # Running as the ledger says it: claimed. Of those that are claimed ahead no more than the limit run in fact.
-        return Wait(WaitReason.CONCURRENCY, min(self._load.of(name).open, limits.concurrency), limits.concurrency)
+        running = min(self._load.of(name).open, limits.concurrency) + limits.elsewhere
+        return Wait(WaitReason.CONCURRENCY, running, limits.concurrency + limits.elsewhere)
 
     def _rate(self, function: Function) -> float:
         """Our part of it; whoever is asked about a function owns at least one of its partitions."""
-        return function.rate_per_sec * max(self._owned_of(function.name), 1) / function.queue_partitions
+        return function.rate_per_sec * max(len(self._queues_of(function.name)), 1) / function.queue_partitions
 
     def _pace(self, name: str) -> Pace:
         pace = self._paces.get(name)

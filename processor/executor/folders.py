@@ -29,6 +29,13 @@ class PoolFolder:
         parent = data_dir.resolve() / PARENT
         parent.mkdir(parents=True, exist_ok=True)
         path = parent / uuid.uuid4().hex[:12]
+        with folders.making(str(parent)):
+            lock_fd, made = cls._made(path, containment, max_processes)
+        hierarchy.label(made, path)
+        return cls(path, lock_fd, made)
+
+    @staticmethod
+    def _made(path: Path, containment: Containment, max_processes: int) -> tuple[int, Groups]:
         # Locked before it can be seen: a guard that starts at the same time would take it for abandoned.
         hidden = path.with_name(f".{path.name}")
         hidden.mkdir(mode=0o700)
@@ -39,13 +46,12 @@ class PoolFolder:
             made = containment.groups(path.name, max_processes)
             groups.record(made, str(hidden))
             hidden.rename(path)
-        except BaseException:  # a full disk: nobody else would ever look for it
+        except BaseException:  # a full disk: nobody else would look for it before the next guard starts
             folders.remove_now(str(hidden))
             if lock_fd is not None:
                 os.close(lock_fd)
             raise
-        hierarchy.label(made, path)
-        return cls(path, lock_fd, made)
+        return lock_fd, made
 
     def close(self) -> None:
         if self.lock_fd >= 0:

@@ -7,6 +7,7 @@ import orjson
 from processor.core.run import RunError
 from processor.executor.abstract import FunctionCode, RunInput
 from processor.executor.runtime import frames
+from processor.executor.runtime.progress import MAX_MESSAGE_CHARS
 
 
 def run_frame(code: FunctionCode, run: RunInput, ends_at_sec: float) -> bytes:
@@ -43,6 +44,17 @@ def read_result(body: bytes) -> tuple[float, bytes | None]:
     except (ValueError, struct.error) as error:
         raise frames.BadFrame(f"a result that is none: {error}") from error
     return peak_kib / 1024, None if value is None else result
+
+
+def read_progress(body: bytes) -> tuple[float, str]:
+    """(fraction from 0 to 1, one line). Raises BadFrame."""
+    try:
+        fraction, text = orjson.loads(body)
+        if not 0 <= float(fraction) <= 1 or len(text) > MAX_MESSAGE_CHARS:
+            raise ValueError("not what an instance sends")
+        return float(fraction), str(text)
+    except (ValueError, TypeError) as error:
+        raise frames.BadFrame(f"progress that is none: {error}") from error
 
 
 def read_log(body: bytes) -> tuple[str, int, str]:

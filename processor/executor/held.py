@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from processor.core.failpoints import failpoint
 from processor.core.run import RunError, StatusCode
 from processor.executor.load import Load
 from processor.executor.partition import Taken
@@ -20,12 +21,27 @@ class Held:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, taken: Iterable[Taken]) -> None:
-        self._waiting.extend(taken)
+    def take(self, claimed: Iterable[Taken], is_cancelled: Callable[[Taken], bool]) -> list[Taken]:
+        """Writes `started` for what was claimed; or the verdict, of what will not be started. Returns the former."""
+        begun = []
+        for taken in claimed:
+            # Asked again: of a commit that had to be read back, it can have been cancelled since.
+            end = StatusCode.CANCELLED if is_cancelled(taken) else taken.unstarted
+            if end is None:
+                begun.append(taken)
+                self._runbook.started(taken)
+            else:
+                self._runbook.unstarted(taken, end)
+        self._waiting.extend(begun)
+        return begun
 
     def give_while(self, may: Callable[[], bool], give: Callable[[Taken], bool]) -> None:
         """One after the other. may: asked right before each, and once when there is none. give False: it stays held."""
-        while may() and self._waiting and give(self._waiting[0]):
+        while may() and self._waiting:
+            failpoint("handover.before")
+            if not give(self._waiting[0]):
+                break
+            failpoint("handover.after")
             self._waiting.popleft()
 
     def refuse_missing(self, taken: Taken) -> None:

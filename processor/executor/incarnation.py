@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +9,15 @@ from processor.core.clock import Clock
 from processor.core.lifesigns import ISOLATION_LIMIT_SEC
 from processor.core.run import StatusCode
 from processor.core.topics import INFLIGHT, LOGS, RUNS
-from processor.executor.abstract import LogLines, Pool, RunEnded, RunInput, RunStarted
+from processor.executor.abstract import LogLines, Pool, RunEnded, RunInput, RunProgressed, RunStarted
 from processor.executor.books import Books
 from processor.executor.cancels import Cancels
-from processor.executor.claims import BATCH_RECORDS, ClaimCounts, Claims
+from processor.executor.caution import Caution
+from processor.executor.claim_counts import ClaimCounts
+from processor.executor.claims import Claims
 from processor.executor.codes import CodeFinder
 from processor.executor.dedup import DEFAULT_WINDOW, WindowPolicy
+from processor.executor.drain import Drain
 from processor.executor.fairness import Turns
 from processor.executor.flow import NEVER_SEC, Flow
 from processor.executor.held import Held
@@ -81,6 +83,7 @@ class Incarnation:
         pool: Pool,
         clock: Clock,
         settings: ExecutorSettings,
+        caution: Caution,
     ) -> None:
         self.executor = executor
         self._clock = clock
@@ -90,7 +93,9 @@ class Incarnation:
         self._pool = pool
         partitions = transport.admin().topics(CALL_SEC)
         self._books = Books(transport, clock, when_confirmed=lambda: self._life.flushed())
-        self._life = Life(transport=transport, books=self._books, clock=clock, executor=executor)
+        self._caution = caution
+        first = Report(young_deaths=caution.if_it_died_now(clock.boottime()))
+        self._life = Life(transport=transport, books=self._books, clock=clock, executor=executor, report=first)
         self._runbook = RunBook(
             books=self._books,
             clock=clock,
@@ -114,14 +119,17 @@ class Incarnation:
             self._books.close()
             raise
         self._load = Load(slots=settings.slots)
-        self._flow = Flow(view=registry.view, load=self._load, owned_of=self._claims.owned_of)
         self._peers = Peers(transport, clock, executor)
-        self._cancels = Cancels(transport, clock, pool)
+        self._flow = Flow(
+            view=registry.view,
+            load=self._load,
+            queues_of=self._claims.queues_of,
+            held_elsewhere=self._peers.held,
+        )
+        self.drain = Drain(clock, settings.drain_limit_sec)
+        self._cancels = Cancels(transport, clock, pool, executor, self.drain.request)
         self._turns = Turns()
         self._held = Held(self._runbook, self._load)
-        self._stopping = threading.Event()
-        self._stop_now = threading.Event()
-        self._stop_at_sec: float | None = None
         self._rejoin_at_sec = 0.0
         self._registry_at_sec = 0.0
         self._pass_at_sec = 0.0
@@ -142,12 +150,11 @@ class Incarnation:
 
     def stop(self) -> None:
         """Asks: no more claims, finish what runs."""
-        self._stopping.set()
+        self.drain.ask()
 
     def stop_now(self) -> None:
         """Ends what runs, with verdicts."""
-        self._stop_now.set()
-        self._stopping.set()
+        self.drain.ask_now()
 
     def run(self) -> None:
         """The loop; returns when everything of this incarnation has ended and is written."""
@@ -177,7 +184,7 @@ class Incarnation:
         """Waits where the next thing is expected: at the log while a slot is free, else at the instances."""
         wait_sec, self._look_at_sec = self._patience(), NEVER_SEC
         if not self._claims.settled:
-            self._held.add(self._written(self._claims.settle()))
+            self._take(self._claims.settle())
             self._pool.wait(QUIET_SEC)
         elif not self._claims.member:
             self._pool.wait(wait_sec)
@@ -203,21 +210,23 @@ class Incarnation:
             self._claims.broken = True
 
     def _claim(self) -> None:
-        if self._stopping.is_set() or self._isolated or self.retired:
+        if self.drain.asked or self._isolated or self.retired:
             return
-        if not (self._claims.settled and self._cancels.caught_up):
+        if not (self._claims.settled and self._cancels.caught_up and self._peers.caught_up):
             return
         if not self._life.may_hand_over():
             return  # what cannot be started is better left to others
+        self._claims.renew()
         now_sec = self._clock.boottime()
         wants, self._look_at_sec = self._flow.wanted(self._claims.waiting(), now_sec)
         if any(wants.values()) or (wants and now_sec >= self._pass_at_sec):
             self._pass_at_sec = now_sec + PASS_SEC
             costs = {name: self._load.mean_sec(name) for name in wants}
-            shares = self._turns.share(wants, costs, BATCH_RECORDS)
+            room = min(self._load.batch_room, self._caution.room(self._load.open, now_sec))
+            shares = self._turns.share(wants, costs, room)
             oldest_ms = self._flow.oldest_ms(wants, self._peers.log_now_ms())
             is_cancelled = self._cancels.applies if self._cancels.any else None
-            self._held.add(self._written(self._claims.claim(shares, oldest_ms, is_cancelled)))
+            self._take(self._claims.claim(shares, oldest_ms, is_cancelled))
 
     def _hand_over(self) -> None:
         """Gives what is claimed to the pool, after the life-sign check: right before, not some time before."""
@@ -232,6 +241,8 @@ class Incarnation:
             self._spoke_at_sec = self._clock.boottime()
             if isinstance(happened, LogLines):
                 self._logs.ship(happened.request_id, happened.function, happened.delivery, happened.lines)
+            elif isinstance(happened, RunProgressed):
+                self._logs.show(happened)
             elif isinstance(happened, RunStarted):
                 self._load.of(happened.function).running[happened.delivery] = self._spoke_at_sec
             elif isinstance(happened, RunEnded):
@@ -270,7 +281,7 @@ class Incarnation:
         if self._claims.must_rejoin and self._claims.settled:
             self._claims.leave()
             self._rejoin_at_sec = now_sec + REJOIN_SEC
-        wanted = not (self._stopping.is_set() or self.retired or self._isolated or self._full_for_long(now_sec))
+        wanted = self._serving(now_sec) and not self._full_for_long(now_sec)
         if wanted and now_sec >= self._rejoin_at_sec:
             self._claims.serve([each.queue_topic for each in self._registry.view.all()])
         elif not wanted and self._claims.settled:
@@ -283,9 +294,19 @@ class Incarnation:
 
     def _report(self, now_sec: float) -> None:
         """What the heartbeats say: whether it claims, whether it has room, why what it owns waits."""
-        serving = not (self._stopping.is_set() or self.retired or self._isolated)
-        waits = self._flow.waits(self._claims.waiting(), now_sec)
-        self._life.report(Report(serving=serving, room=not self._load.full, waits=waits))
+        waiting = self._claims.waiting()
+        waits = self._caution.waits(self._flow.waits(waiting, now_sec), waiting, now_sec)
+        report = Report(
+            serving=self._serving(now_sec),
+            room=not self._load.full,
+            waits=waits,
+            young_deaths=self._caution.if_it_died_now(now_sec),
+            held=self._load.held(now_sec, self._claims.queues),
+        )
+        self._life.report(report)
+
+    def _serving(self, now_sec: float) -> bool:
+        return not (self.drain.asked or self.retired or self._isolated) and self._caution.may_claim(now_sec)
 
     def _full_for_long(self, now_sec: float) -> bool:
         """Runs that are under way need no membership, so a full executor holds no partition for long that another one
@@ -301,19 +322,9 @@ class Incarnation:
         quiet_sec = QUIET_SEC if self._load.open else IDLE_SEC
         return max(min(self._look_at_sec - now_sec, quiet_sec), 0.0)
 
-    def _written(self, claimed: list[Taken]) -> list[Taken]:
-        """Writes `started` for what is certainly ours; or the verdict, of what will not be started."""
-        begun = []
-        for taken in claimed:
-            # Asked again: of a commit that had to be read back, it can have been cancelled since.
-            end = StatusCode.CANCELLED if self._cancels.applies_to(taken) else taken.unstarted
-            if end is None:
-                begun.append(taken)
-                self._runbook.started(taken)
-            else:
-                self._runbook.unstarted(taken, end)
-        self._flow.claimed(begun)
-        return begun
+    def _take(self, claimed: list[Taken]) -> None:
+        """What is certainly ours."""
+        self._flow.claimed(self._held.take(claimed, self._cancels.applies_to))
 
     def _give(self, taken: Taken) -> bool:
         """False: it cannot be told yet what to run; it stays held."""
@@ -343,6 +354,7 @@ class Incarnation:
         """The run's verdict, and what it tells about the next ones of its function."""
         if self._claims.has_waiting:
             self._look_at_sec = 0.0
+        self._caution.ended()
         self._cancels.ended(ended.delivery)
         cut_off = ended.status_code is StatusCode.CANCELLED
         self._load.of(ended.function).ended(ended.delivery, ended.duration_ms / 1000, cut_off=cut_off)
@@ -353,20 +365,13 @@ class Incarnation:
 
     def _finished(self) -> bool:
         """Nothing runs, nothing is held, and it claims no more."""
-        if self._stop_now.is_set() or self._drained_for_too_long():
+        if self.drain.now:
             self._held.refuse_all("the executor was stopped before this run began")
             self._pool.kill_all(StatusCode.INSTANCE_LOST, "the executor was told to stop now")
-        ending = self._stopping.is_set() or self.retired
+        ending = self.drain.asked or self.retired
         # Told to stop now it waits for no broker: what cannot be read back is left to recovery.
-        settled = self._claims.settled or self._stop_now.is_set()
+        settled = self._claims.settled or self.drain.now
         return ending and settled and not self._held and not self._load.open
-
-    def _drained_for_too_long(self) -> bool:
-        if not self._stopping.is_set():
-            return False
-        if self._stop_at_sec is None:
-            self._stop_at_sec = self._clock.boottime() + self._settings.drain_limit_sec
-        return self._clock.boottime() >= self._stop_at_sec
 
     def _depart(self) -> None:
         """Everything is on the log before we say good-bye: who has departed is recovered by nobody. With a claim
@@ -374,17 +379,11 @@ class Incarnation:
         """
         self._claims.leave()
         deadline_sec = self._clock.boottime() + DEPART_SEC
-        written = self._write_all(deadline_sec)
+        written = self._books.flush_all(deadline_sec, self._pool.wait)
         decided = self._claims.settled and not self._claims.undecided
         if written and decided and not self._life.declared_dead:
             self._life.depart()
-            self._write_all(deadline_sec)
-
-    def _write_all(self, deadline_sec: float) -> bool:
-        while not self._books.empty and self._clock.boottime() < deadline_sec:
-            if not self._books.flush(FLUSH_SEC):
-                self._pool.wait(QUIET_SEC)
-        return self._books.empty
+            self._books.flush_all(deadline_sec, self._pool.wait)
 
     def _close(self) -> None:
         """The processes of the pool first: whatever goes wrong with the others, nothing of ours runs on."""

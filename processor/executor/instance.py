@@ -6,11 +6,13 @@ from enum import Enum
 from typing import Protocol
 
 from processor.core.clock import Clock
+from processor.core.failpoints import failpoint
 from processor.executor.abstract import RunInput
 from processor.executor.capture import Capture
 from processor.executor.crew import Crew
 from processor.executor.deadline import EndPolicy, Ladder
 from processor.executor.ends import Ends
+from processor.executor.frames import read_log
 from processor.executor.runtime.frames import BadFrame, Frame, FrameReader
 from processor.executor.verdict import Verdict
 
@@ -103,7 +105,9 @@ class Instance:
             if idle_for_sec > FOLLOWS_AT_ONCE_SEC:
                 self.drain()  # what its threads have said since the last run belongs to nobody
             self.capture = Capture()
+        failpoint("instance.event.before")
         sent = self._send(frame)
+        failpoint("instance.event.after")
         if sent is None:
             return False
         self.runs += 1
@@ -131,6 +135,14 @@ class Instance:
 
     def on_stderr(self) -> None:
         self._read_pipe(self.ends.stderr, "stderr", READS_PER_TURN)
+
+    def log(self, body: bytes) -> bool:
+        """body: of a frame LOG. True: enough for a batch. Raises BadFrame."""
+        level, at_ms, text = read_log(body)
+        if self.run is None and self.state is not State.STARTING:
+            self.late_bytes += len(body)
+            return False
+        return self.capture.add("logging", level, at_ms, text)
 
     def drain(self) -> None:
         """All that is in the pipes now, never waiting for their end: others may hold the other side."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from processor.core.clock import Clock
+from processor.core.failpoints import failpoint
 from processor.core.inflight import Sign, SignKind
 from processor.core.lifesigns import BEAT_EVERY_SEC, HandOverCheck
 from processor.core.topics import INSTANCES
@@ -23,6 +24,8 @@ READ_SEC = 3.0
 CHANGE_AFTER_SEC = 1.0
 #: A heartbeat has to fit into a record: of more functions than this it does not say why they wait.
 MAX_WAITS = 1_000
+#: And of more queue partitions than this it does not say how many runs of each it has.
+MAX_HELD = 5_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,12 +35,17 @@ class Report:
     serving: bool = True
     room: bool = True
     waits: Mapping[str, Wait] = field(default_factory=dict)
+    young_deaths: int = 0
+    held: Mapping[str, int] = field(default_factory=dict)
 
 
 class Life:
     """The life signs of one executor incarnation: its heartbeats, and whether it may still hand runs over."""
 
-    def __init__(self, *, transport: Transport, books: Books, clock: Clock, executor: str) -> None:
+    def __init__(
+        self, *, transport: Transport, books: Books, clock: Clock, executor: str, report: Report | None = None
+    ) -> None:
+        """report: what the first heartbeat says."""
         self._transport = transport
         self._books = books
         self._clock = clock
@@ -46,7 +54,7 @@ class Life:
         self._sent_at_sec: float | None = None
         self._next_beat_sec = 0.0
         self._beat_at_sec = 0.0
-        self._report = Report()
+        self._report = report or Report()
         #: A `dead` mark for us was read: nothing of ours may start, everything of ours has to end.
         self.declared_dead = False
 
@@ -54,7 +62,9 @@ class Life:
         """Writes a heartbeat into the books; the caller's next good flush acknowledges it."""
         now_sec = self._clock.boottime()
         if now_sec >= self._next_beat_sec and self._sent_at_sec is None:
+            failpoint("life.beat.before")
             self._write(SignKind.HEARTBEAT)
+            failpoint("life.beat.after")
             self._sent_at_sec = self._beat_at_sec = now_sec
             self._next_beat_sec = now_sec + BEAT_EVERY_SEC
 
@@ -96,7 +106,9 @@ class Life:
     def depart(self) -> None:
         """Stopped in order with nothing open: takes the heartbeat off the log, so that nobody is declared dead."""
         sign = self._sign(SignKind.HEARTBEAT)
+        failpoint("life.depart.before")
         self._books.write(INSTANCES.name, None, key=sign.key, partition=0)
+        failpoint("life.depart.after")
 
     def _look_for_mark(self) -> None:
         began_at_sec = self._clock.boottime()
@@ -106,6 +118,8 @@ class Life:
             records = read_to_end(reader, [TopicPartition(INSTANCES.name, 0)], self._clock, timeout_sec=READ_SEC)
             self.declared_dead = any(record.key == mark and record.value is not None for record in records)
             self._check.read_to_end(began_at_sec)
+            if self.declared_dead:
+                log.warning("this executor was declared dead: it starts nothing", extra={"action": "own_mark_found"})
         except TransportError as error:
             log.warning("life signs cannot be read: %s", error, extra={"action": "handover_wait"})
         finally:
@@ -125,4 +139,6 @@ class Life:
             serving=report.serving,
             room=report.room,
             waits=dict(itertools.islice(report.waits.items(), MAX_WAITS)),
+            young_deaths=report.young_deaths,
+            held=dict(itertools.islice(report.held.items(), MAX_HELD)),
         )

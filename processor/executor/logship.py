@@ -9,8 +9,10 @@ import orjson
 
 from processor.core.clock import Clock
 from processor.core.loglines import lost_text
+from processor.core.progress import Progress
 from processor.core.request_id import partition_of
 from processor.core.topics import LOGS
+from processor.executor.abstract import RunProgressed
 from processor.executor.books import RETRY_AFTER_SEC
 from processor.transport.abstract import AppendFailed, BufferFull, Producer, RecordTooLarge, Transport
 
@@ -30,7 +32,7 @@ Line = tuple[int, str, str | None, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One record of `logs`: lines of a run, or the marker that stands for them."""
+    """One record of `logs`: lines of a run, the marker that stands for them, or (seq 0) how far the run is."""
 
     request_id: str
     function: str
@@ -65,10 +67,12 @@ class LogShip:
     def ship(self, request_id: str, function: str, delivery: str, lines: Sequence[Line]) -> None:
         value = orjson.dumps({"request_id": request_id, "function": function, "delivery": delivery, "lines": lines})
         chunk = Chunk(request_id, function, delivery, lines[0][0], lines[-1][0], lines[0][3], value)
-        if self._waiting or self._lost:
-            self._wait(chunk)
-        else:
-            self._send(chunk)
+        self._ship(chunk)
+
+    def show(self, said: RunProgressed) -> None:
+        """In order with the lines; when it is lost nobody is told, the next one says all."""
+        progress = Progress(**said._asdict())
+        self._ship(Chunk(said.request_id, said.function, said.delivery, 0, 0, said.at_ms, progress.encode()))
 
     def poll(self) -> None:
         """Lets the session report, and sends what waits. A failed session is replaced after a moment."""
@@ -90,6 +94,12 @@ class LogShip:
             log.warning("the last lines may be lost: %s", error, extra={"action": "lines_lost"})
         if self._producer is not None:
             self._producer.close()
+
+    def _ship(self, chunk: Chunk) -> None:
+        if self._waiting or self._lost:
+            self._wait(chunk)
+        else:
+            self._send(chunk)
 
     def _send_waiting(self) -> None:
         """Markers first: what they stand for is older than all that waits."""
@@ -148,6 +158,8 @@ class LogShip:
             self._lose(chunk)
 
     def _lose(self, chunk: Chunk) -> None:
+        if chunk.last_seq == 0:
+            return
         key = (chunk.request_id, chunk.delivery)
         before = self._lost.get(key)
         first_seq = chunk.first_seq if before is None else min(before.first_seq, chunk.first_seq)

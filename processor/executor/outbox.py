@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from processor.core.clock import Clock
-from processor.executor.abstract import InstanceChanged, Line, LogLines, PoolEvent, RunEnded, RunStarted
+from processor.core.failpoints import failpoint
+from processor.executor.abstract import InstanceChanged, Line, LogLines, PoolEvent, RunEnded, RunProgressed, RunStarted
 from processor.executor.instance import Instance, Run
 from processor.executor.verdict import Verdict
 
@@ -25,12 +26,18 @@ class Outbox:
             given = run.given
             self._events.append(LogLines(given.request_id, given.delivery, run.crew.code.name, lines))
 
+    def progressed(self, run: Run, fraction: float, message: str) -> None:
+        given, now_ms = run.given, self._clock.unix_ms()
+        name = run.crew.code.name
+        self._events.append(RunProgressed(given.request_id, given.delivery, name, fraction, message, now_ms))
+
     def started(self, run: Run, instance: Instance, at_ms: int) -> None:
         given = run.given
         name = run.crew.code.name
         self._events.append(RunStarted(given.request_id, given.delivery, name, instance.name, run.cold_start, at_ms))
 
     def ended(self, run: Run, verdict: Verdict, instance: Instance | None) -> None:
+        failpoint("instance.result")
         given = run.given
         self._events.append(
             RunEnded(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from processor.core.claims import STAMP_HEADER, Stamp, Vector
@@ -9,7 +9,7 @@ from processor.core.errors import Undecodable
 from processor.core.request_id import is_request_id
 from processor.core.run import Delivery, StatusCode
 from processor.executor.dedup import Window, WindowPolicy
-from processor.transport.abstract import Record, TopicPartition
+from processor.transport.abstract import Consumer, Record, TopicPartition
 
 #: A partition whose buffer holds more is paused; half of it resumes. Large enough for two full batches.
 BUFFER_RECORDS = 1_024
@@ -77,6 +77,8 @@ class QueuePartition:
         policy: WindowPolicy,
     ) -> None:
         self.partition = partition
+        #: As deliveries name it.
+        self.name = f"{partition.topic}/{partition.partition}"
         self.function = function
         self.committed = committed
         self.vector = vector
@@ -164,6 +166,20 @@ class QueuePartition:
             vector=vector,
         )
 
+    def unmoved(self) -> Plan:
+        """The plan of no record: its commit says again what the last one said."""
+        return Plan(
+            partition=self.partition,
+            taken=(),
+            unstarted=0,
+            remembered=(),
+            own_repeats=0,
+            upstream_repeats=0,
+            undecodable=0,
+            next_offset=self.committed,
+            vector=self.vector,
+        )
+
     def apply(self, plan: Plan) -> None:
         """The plan's commit is ours."""
         for _ in range(plan.length):
@@ -178,6 +194,18 @@ class QueuePartition:
         stamp = stamp_of(record)
         if stamp is not None and self.vector.has_passed(stamp):
             self._window.add(record.key or b"", record.offset, record.timestamp_ms)
+
+
+def pause_and_resume(consumer: Consumer, owned: Collection[QueuePartition]) -> None:
+    """A full buffer pauses its partition."""
+    full = [each for each in owned if each.full and not each.paused]
+    room = [each for each in owned if each.paused and each.has_room]
+    if full:
+        consumer.pause([each.partition for each in full])
+    if room:
+        consumer.resume([each.partition for each in room])
+    for each in full + room:
+        each.paused = not each.paused
 
 
 def stamp_of(record: Record) -> Stamp | None:

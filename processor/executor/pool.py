@@ -14,7 +14,7 @@ from processor.executor.instance import Instance, Run, State
 from processor.executor.nursery import Nursery
 from processor.executor.options import PoolOptions
 from processor.executor.outbox import Outbox
-from processor.executor.runtime.frames import LOG, NOT_LOADABLE, RAISED, READY, RETURNED, BadFrame, Frame
+from processor.executor.runtime.frames import LOG, NOT_LOADABLE, PROGRESS, RAISED, READY, RETURNED, BadFrame, Frame
 from processor.executor.staff import Staff
 from processor.executor.verdict import Verdict
 from processor.executor.watch import Watch
@@ -142,7 +142,11 @@ class InstancePool:
             instance.peak_mb, result = frames.read_result(body)
             self._answered(instance, Verdict(StatusCode.OK, None, result))
         elif kind == LOG:
-            self._logged(instance, body)
+            if instance.log(body):
+                self.on_lines(instance)
+        elif kind == PROGRESS:
+            if instance.run is not None:
+                self._outbox.progressed(instance.run, *frames.read_progress(body))
         elif kind == RAISED:
             self._answered(instance, verdict.raised(frames.read_failure(body)))
         elif kind == READY:
@@ -202,13 +206,6 @@ class InstancePool:
         instance.run = None
         del self._running[instance.number]
         instance.crew.busy -= 1
-
-    def _logged(self, instance: Instance, body: bytes) -> None:
-        level, at_ms, text = frames.read_log(body)
-        if instance.run is None and instance.state is not State.STARTING:
-            instance.late_bytes += len(body)
-        elif instance.capture.add("logging", level, at_ms, text):
-            self.on_lines(instance)
 
     def on_born(self, instance: Instance) -> None:
         if instance.state is State.ENDING:

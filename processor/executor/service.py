@@ -8,6 +8,7 @@ from collections.abc import Callable
 from processor.core.clock import Clock
 from processor.core.inflight import executor_id
 from processor.executor.abstract import Pool
+from processor.executor.caution import Caution, young_deaths
 from processor.executor.codes import CodeFinder, CodeStore
 from processor.executor.incarnation import POOL_SEC, ExecutorSettings, Incarnation
 from processor.registry.registry import Registry
@@ -49,8 +50,14 @@ class ExecutorService:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._living: dict[threading.Thread, Incarnation] = {}
+        #: Of the last incarnation that began.
+        self._caution: Caution | None = None
+        #: It ended by an error, holding runs.
+        self._failed = False
         self._supervisor = threading.Thread(target=self._supervise, name=f"executor {settings.name}", daemon=True)
         self._wake = threading.Event()
+        #: It was asked on `control` to stop, and does.
+        self.drain_requested = False
 
     def start(self) -> None:
         self._supervisor.start()
@@ -84,16 +91,27 @@ class ExecutorService:
             while self._claiming() and not self._stopping.is_set():
                 self._wake.wait(BACK_OFF_SEC / 4)
                 self._wake.clear()
+                self._follow_drain()
+            self._follow_drain()
             # Whatever ends one at once may end the next: a successor costs a guard process and a group member.
             self._stopping.wait(BACK_OFF_SEC)
         for thread in list(self._living):
             thread.join()
 
+    def _follow_drain(self) -> None:
+        """Who is asked to drain one incarnation means the executor: a successor would claim what it leaves."""
+        with self._lock:
+            requested = any(one.drain.requested for one in self._living.values())
+        if requested and not self._stopping.is_set():
+            self.drain_requested = True
+            self.stop()
+
     def _begin(self) -> None:
         if self._recover_earlier is not None:
             self._recover_earlier()
             self._recover_earlier = None
-        incarnation = self._incarnation()
+        self._caution = self._next_caution()
+        incarnation = self._incarnation(self._caution)
         thread = threading.Thread(target=self._live, args=(incarnation,), name=incarnation.executor, daemon=True)
         with self._lock:
             self._living = {each: one for each, one in self._living.items() if each.is_alive()}
@@ -102,7 +120,28 @@ class ExecutorService:
                 incarnation.stop()
         thread.start()
 
-    def _incarnation(self) -> Incarnation:
+    def _next_caution(self) -> Caution:
+        """Of one that begins in the place of the last one, which may have been another process."""
+        before, now_sec = self._caution, self._clock.boottime()
+        if before is None:
+            deaths = young_deaths(self._transport, self._clock, self._settings.name)
+        elif self._failed:
+            deaths = before.if_it_died_now(now_sec)
+        else:
+            deaths = before.young_deaths if before.careful(now_sec) else 0
+        self._failed = False
+        caution = Caution(deaths, now_sec)
+        if deaths:
+            log.warning(
+                "%d executors of this name in a row died soon after they began. This one %sclaims one run more with "
+                "each that ends. What was logged last before they died says why (memory of the host or container?)",
+                deaths,
+                f"waits {caution.pause_sec:g} s, then " if caution.pause_sec else "",
+                extra={"action": "executor_careful"},
+            )
+        return caution
+
+    def _incarnation(self, caution: Caution) -> Incarnation:
         pool = self._new_pool()
         try:
             return Incarnation(
@@ -113,6 +152,7 @@ class ExecutorService:
                 pool=pool,
                 clock=self._clock,
                 settings=self._settings,
+                caution=caution,
             )
         except BaseException:
             pool.join(POOL_SEC)
@@ -122,6 +162,7 @@ class ExecutorService:
         try:
             incarnation.run()
         except Exception as error:
+            self._failed = incarnation.counts.claimed > 0
             log.error("incarnation failed: %s", error, exc_info=error, extra={"action": "incarnation_failed"})
         finally:
             self._wake.set()

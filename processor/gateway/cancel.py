@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Annotated
 
-import orjson
+from fastapi import Query
+from starlette.responses import Response
 
-from processor.core.control import MAX_GRACE_SEC, Cancel
+from processor.core.control import Cancel
+from processor.core.failpoints import failpoint
 from processor.core.run import StatusCode
 from processor.core.topics import CONTROL
-from processor.gateway.parameters import Parameters, number_in
-from processor.gateway.rest import MAX_WAIT_SEC, check_form, unknown_run
+from processor.gateway.answers import answer
+from processor.gateway.rest import check_form, unknown_run
+from processor.gateway.routes import Actor, Route, RunId
 from processor.gateway.runs import Runs
-from processor.gateway.triggers import actor
+from processor.gateway.schemas import documents
+from processor.gateway.schemas.bodies import CancelBody
+from processor.gateway.schemas.parameters import CancelQuery
 from processor.gateway.undispatched import Undispatched
-from processor.http.message import Request, Response
-from processor.http.problems import Problem, Refused, bad_request
+from processor.http.problems import Problem, Refused
 from processor.recorder.store import HistoryUnavailable, RunDocument, is_ended
 from processor.transport.abstract import Appender, Outcome, TransportError, TransportUnavailable
-
-#: `?wait` without a number.
-DEFAULT_WAIT_SEC = 10.0
-_MAX_BODY_BYTES = 4_096
 
 
 class CancelRoutes:
@@ -32,18 +32,45 @@ class CancelRoutes:
         self._undispatched = undispatched
         self._appender = appender
 
-    async def post(self, request: Request, request_id: str) -> Response:
-        parameters = Parameters(request.query, known=("wait",))
-        wait_sec = parameters.take("wait", _wait, 0.0, expected=f"a number of seconds from 0 to {MAX_WAIT_SEC}")
-        parameters.check()
-        grace_sec = _grace(await request.body(_MAX_BODY_BYTES))
+    def routes(self) -> list[Route]:
+        return [
+            Route(
+                method="POST",
+                path="/v1/runs/{request_id}/cancel",
+                endpoint=self.post_cancel,
+                summary="Cancel a run",
+                answers={200: documents.Cancelled, 202: documents.Cancelling},
+                problems=(409,),
+                tag="runs",
+            )
+        ]
+
+    async def post_cancel(
+        self,
+        request_id: RunId,
+        actor: Actor,
+        query: Annotated[CancelQuery, Query()],
+        body: CancelBody | None = None,
+    ) -> Response:
+        """202: it is being cancelled. 200: it ended so. 409: it had ended otherwise before, and `run` is that end."""
         check_form(request_id)
+        run = await self.cancel(request_id, grace_sec=body.grace if body else 0.0, by=actor)
+        if query.wait and (run is None or not is_ended(run)):
+            run = await self._end(request_id, query.wait)
+        return _answer(request_id, run)
+
+    async def cancel(self, request_id: str, *, grace_sec: float, by: str) -> RunDocument | None:
+        """The run, when it had ended before; otherwise the request is durable. Raises Refused (404),
+        TransportUnavailable.
+        """
         run = await self._known(request_id)
         if run is None or not is_ended(run):
-            await self._write(Cancel(request_id=request_id, grace_sec=grace_sec, by=actor(request)))
-            if wait_sec:
-                run = await self._end(request_id, wait_sec)
-        return _answer(request_id, run)
+            await self.request(request_id, grace_sec=grace_sec, by=by)
+        return run
+
+    async def request(self, request_id: str, *, grace_sec: float, by: str) -> None:
+        """Without looking at the run. Returns once it is durable. Raises TransportUnavailable."""
+        await self._write(Cancel(request_id=request_id, grace_sec=grace_sec, by=by))
 
     async def _known(self, request_id: str) -> RunDocument | None:
         """None: it has not been dispatched yet; or nobody can tell now, and a run that must stop does not wait for the
@@ -68,7 +95,9 @@ class CancelRoutes:
 
     async def _write(self, cancel: Cancel) -> None:
         """Returns once it is durable. Raises TransportUnavailable."""
+        failpoint("cancel.append.before")
         appended = await self._appender.append(CONTROL.name, cancel.encode(), key=cancel.key, partition=0)
+        failpoint("cancel.append.after")
         if appended.outcome is not Outcome.YES:
             known = "was not" if appended.outcome is Outcome.NO else "may or may not have been"
             raise TransportUnavailable(f"the request {known} written: {appended.reason}")
@@ -76,9 +105,9 @@ class CancelRoutes:
 
 def _answer(request_id: str, run: RunDocument | None) -> Response:
     if run is None or not is_ended(run):
-        return _json(202, request_id, {"request_id": request_id, "cancelling": True})
+        return _told(202, request_id, {"request_id": request_id, "cancelling": True})
     if run["status_code"] == StatusCode.CANCELLED:
-        return _json(200, request_id, {"request_id": request_id, "cancelled": True, "run": run})
+        return _told(200, request_id, {"request_id": request_id, "cancelled": True, "run": run})
     raise Refused(
         Problem(
             status=409,
@@ -92,29 +121,5 @@ def _answer(request_id: str, run: RunDocument | None) -> Response:
     )
 
 
-def _json(status: int, request_id: str, document: dict[str, object]) -> Response:
-    headers = [(b"location", b"/v1/runs/" + request_id.encode())]
-    return Response(status=status, body=orjson.dumps(document), headers=headers, run=request_id)
-
-
-_seconds: Callable[[str], float] = number_in(0, MAX_WAIT_SEC)
-
-
-def _wait(text: str) -> float:
-    return _seconds(text) if text else DEFAULT_WAIT_SEC
-
-
-def _grace(body: bytes) -> float:
-    """Raises Refused (400)."""
-    if not body.strip():
-        return 0.0
-    try:
-        wanted = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        wanted = None
-    if not isinstance(wanted, dict) or not wanted.keys() <= {"grace"}:
-        raise bad_request("the body is not understood", remedy='Send nothing, or {"grace": SECONDS}.')
-    grace_sec = wanted.get("grace", 0)
-    if isinstance(grace_sec, bool) or not isinstance(grace_sec, int | float) or not 0 <= grace_sec <= MAX_GRACE_SEC:
-        raise bad_request(f"a grace of {grace_sec!r} cannot be given", remedy=f"From 0 to {MAX_GRACE_SEC:g} seconds.")
-    return float(grace_sec)
+def _told(status: int, request_id: str, document: dict[str, object]) -> Response:
+    return answer(document, status=status, run=request_id, location=f"/v1/runs/{request_id}")

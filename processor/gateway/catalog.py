@@ -54,6 +54,14 @@ class Catalog:
                     self._changed.clear()
                     await self._changed.wait()
 
+    async def gone(self, name: str) -> None:
+        """Returns when the removal has come by, or after a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SEEN_LIMIT_SEC):
+                while self._view.get(name) is not None:
+                    self._changed.clear()
+                    await self._changed.wait()
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="gateway-functions")
 

@@ -10,7 +10,8 @@ from processor.core.function import Function
 from processor.core.inflight import Sign, SignKind
 from processor.core.lifesigns import BEAT_EVERY_SEC, DECLARE_AFTER_SEC
 from processor.core.topics import INSTANCES
-from processor.core.waits import merged
+from processor.core.waits import Wait, WaitReason, merged
+from processor.gateway.roster import Roster
 from processor.transport.abstract import Record, Tail, Transport
 
 log = logging.getLogger(__name__)
@@ -23,17 +24,22 @@ _SILENCE_SEC = 2.5 * BEAT_EVERY_SEC
 
 
 class Fleet:
-    """The executors as of a moment ago, fed by a tail of `instances`. Used on one event loop.
+    """The executors and gateways as of a moment ago, fed by a tail of `instances`. Used on one event loop.
 
     It listens from the present end on, so for the first seconds, and in and after an outage, it does not know.
     """
 
-    def __init__(self, transport: Transport, clock: Clock) -> None:
+    def __init__(self, transport: Transport, clock: Clock, own_process: str = "") -> None:
+        """own_process: the gateway that asks."""
+        self._own = own_process
+        self.roster = Roster(clock)
         self._transport = transport
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         #: The last heartbeat of each executor, and when it was heard.
         self._signs: dict[str, tuple[Sign, float]] = {}
+        #: The same of other gateways; they have nothing to say but that they live.
+        self._gateways: dict[str, float] = {}
         #: Since when there was no silence, and when anybody was heard last.
         self._hearing_since_sec = self._heard_sec = float("-inf")
 
@@ -52,14 +58,33 @@ class Fleet:
             return "paused"
         serving = self._serving()
         if not serving:
-            return "no executor serves it" if self._would_know() else None
+            return self._why_nobody_serves(function) if self._would_know() else None
         wait = merged(sign.waits[function.name] for sign in serving if function.name in sign.waits)
         if wait is not None:
             return wait.text(function.rate_per_sec)
         return None if any(sign.room for sign in serving) else "no free slot"
 
+    def _why_nobody_serves(self, function: Function) -> str:
+        deaths = max((sign.young_deaths - 1 for sign, _ in self._signs.values()), default=0)
+        if deaths > 1:
+            return Wait(WaitReason.CAUTION, deaths).text(function.rate_per_sec)
+        return "no executor serves it"
+
+    def live_gateways(self) -> int:
+        """How many there are, we included; the others count from their first heartbeat to 12 s after their last."""
+        # Up to what was heard last, not to now: in an outage, in which nobody is heard, nobody has gone for that.
+        since_sec = self._heard_sec - DECLARE_AFTER_SEC
+        self._gateways = {process: at_sec for process, at_sec in self._gateways.items() if at_sec >= since_sec}
+        return 1 + len(self._gateways)
+
+    @property
+    def knows(self) -> bool:
+        """False: it has not listened for long enough yet to have heard everybody, or hears nothing."""
+        return self._would_know()
+
     def hear(self, record: Record) -> None:
         """A record of `instances`."""
+        self.roster.hear(record)
         now_sec = self._clock.boottime()
         if now_sec - self._heard_sec > _SILENCE_SEC:
             self._hearing_since_sec = now_sec
@@ -71,6 +96,10 @@ class Fleet:
             return
         if kind == SignKind.DEAD.value or sign is None:
             self._signs.pop(process, None)
+            self._gateways.pop(process, None)
+        elif sign.role == "gateway":
+            if process != self._own:
+                self._gateways[process] = now_sec
         elif sign.role == "executor":
             self._signs[process] = (sign, now_sec)
 

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from processor.recorder.store import MAX_PAGE, HistoryStore, LinePage, RunDocument, RunPage, RunQuery
+from processor.recorder.store import (
+    MAX_PAGE,
+    Activity,
+    ActivityQuery,
+    FoundPage,
+    HistoryStore,
+    LinePage,
+    LineQuery,
+    QueuedRuns,
+    RunDocument,
+    RunPage,
+    RunQuery,
+)
 
 #: Reads at a time. More would only stand in each other's way on the same disk.
 _THREADS = 4
@@ -34,6 +46,18 @@ class AsyncHistory:
         return await self._in_thread(
             lambda: self._store.get_lines(request_id, delivery=delivery, after_seq=after_seq, limit=limit)
         )
+
+    async def search_lines(self, query: LineQuery) -> FoundPage:
+        return await self._in_thread(lambda: self._store.search_lines(query))
+
+    async def activity(self, query: ActivityQuery) -> list[Activity]:
+        return await self._in_thread(lambda: self._store.activity(query))
+
+    async def queued(self) -> list[QueuedRuns]:
+        return await self._in_thread(self._store.queued)
+
+    async def counters(self) -> Mapping[str, int]:
+        return await self._in_thread(self._store.counters)
 
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)

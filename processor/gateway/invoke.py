@@ -6,8 +6,10 @@ from processor.core.clock import Clock
 from processor.core.codec import HttpMode, Malformed, decode_http, http_mode
 from processor.core.event import Event
 from processor.core.function import Function
+from processor.core.request_id import request_id
 from processor.core.topics import MAX_EVENT_BYTES
 from processor.dispatcher.accept import Acceptor
+from processor.gateway.outcome import Outcomes
 from processor.gateway.recent import RecentRun, RecentRuns
 from processor.http.body import check_encoding, check_json, content_type_of, unsupported
 from processor.http.idempotency import Claimed
@@ -24,10 +26,15 @@ MAX_ENVELOPE_BYTES = MAX_EVENT_BYTES * 4 // 3 + 65_536
 
 
 class Invocations:
-    """Answers 202 after the event is durably on the intake log, and never before."""
+    """Answers 202 after the event is durably on the intake log, and never before. Of a synchronous function: with the
+    end of the run, on the same way.
+    """
 
-    def __init__(self, *, acceptor: Acceptor, once: OnceAcceptor, recent: RecentRuns, clock: Clock) -> None:
+    def __init__(
+        self, *, acceptor: Acceptor, once: OnceAcceptor, recent: RecentRuns, outcomes: Outcomes, clock: Clock
+    ) -> None:
         self._acceptor = acceptor
+        self._outcomes = outcomes
         self._once = once
         self._recent = recent
         self._clock = clock
@@ -44,7 +51,7 @@ class Invocations:
         event = decode_http(headers, await request.body(MAX_ENVELOPE_BYTES))
         if isinstance(event, Malformed):
             raise bad_request(event.reason, remedy="The CloudEvents 1.0 HTTP binding says how an event is sent.")
-        return await self._accept(function, event, None, event_format="cloudevents")
+        return await self._answer(request, function, event, None, event_format="cloudevents")
 
     async def _plain(self, request: Request, function: Function) -> Response:
         check_encoding(request)
@@ -52,7 +59,7 @@ class Invocations:
         body = await request.body(MAX_EVENT_BYTES)
         event = self._event(function, key or uuid7(), request.header(b"content-type") or "", body)
         claimed = self._once.claim(event, key, event.datacontenttype or "", body)
-        return await self._accept(function, event, claimed, event_format="data")
+        return await self._answer(request, function, event, claimed, event_format="data")
 
     def _event(self, function: Function, event_id: str, content_type: str, body: bytes) -> Event:
         kind = content_type_of(content_type, body)
@@ -68,11 +75,25 @@ class Invocations:
             check_json(body)
         return event
 
-    async def _accept(
-        self, function: Function, event: Event, claimed: Claimed | None, *, event_format: str
+    async def _answer(
+        self, request: Request, function: Function, event: Event, claimed: Claimed | None, *, event_format: str
     ) -> Response:
+        if function.async_execution or _prefers_async(request):
+            return accepted(await self._accept(function, event, claimed, event_format=event_format))
+        run = request_id(function.name, event.source, event.id)
+        async with self._outcomes.of(run, request) as outcome:
+            await self._accept(function, event, claimed, event_format=event_format)
+            return await outcome.wait()
+
+    async def _accept(self, function: Function, event: Event, claimed: Claimed | None, *, event_format: str) -> str:
         door = Door(function=function.name, trigger=TRIGGER, event_format=event_format)
         run = await self._once.accept(door, event, claimed)
         if claimed is None or not claimed.accepted:
             self._recent.add(run, RecentRun.of(function, event, TRIGGER, self._clock.unix_ms()))
-        return accepted(run)
+        return run
+
+
+def _prefers_async(request: Request) -> bool:
+    """RFC 7240: who sends `Prefer: respond-async` does not wait for the end, also of a synchronous function."""
+    wanted = request.header(b"prefer")
+    return wanted is not None and "respond-async" in [each.strip().lower() for each in wanted.split(",")]

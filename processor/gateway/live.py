@@ -10,11 +10,17 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from processor.core.errors import HeadraceError
+import orjson
+
+from processor.core.errors import HeadraceError, Undecodable
+from processor.core.progress import decode_progress, is_progress
 from processor.core.topics import LOGS, RUNS
 from processor.http.problems import Problem, Refused, unavailable
+from processor.recorder.document import apply_started
+from processor.recorder.store import apply_verdict, progress_document, queued_document
 from processor.transport.abstract import Record, Tail, Transport
 
 log = logging.getLogger(__name__)
@@ -22,6 +28,8 @@ log = logging.getLogger(__name__)
 MAX_FOLLOWERS = 500
 #: Callers that wait for the end of a run cost next to nothing: no lines are kept for them.
 MAX_WAITERS = 5_000
+#: Each gets every change of every run.
+MAX_WATCHERS = 200
 #: What may wait for one follower; more means that it reads too slowly, and the history has it all anyway.
 QUEUE_BYTES = 4_194_304
 #: How long the tail reads on after the last follower has gone.
@@ -82,6 +90,74 @@ class Follower:
         return True
 
 
+class RunWatcher:
+    """What has changed for one watcher of all runs, or of those of a function."""
+
+    def __init__(self, function: str | None) -> None:
+        self.function = function
+        #: The gateway stops, or the client has gone.
+        self.closing = False
+        #: The next offset of each partition of the ledger, after what `next` has returned.
+        self.places: dict[int, int] = {}
+        self._changed: dict[str, dict[str, Any]] = {}
+        self._seen: dict[int, int] = {}
+        self._event = asyncio.Event()
+
+    def offer(self, record: Record, change: Mapping[str, Any] | None) -> None:
+        if record.topic == RUNS.name:
+            self._seen[record.partition] = record.offset + 1
+        if change is None or self.function not in (None, change["function"]):
+            return
+        self._changed.setdefault(change["request_id"], {}).update(change)
+        self._event.set()
+
+    def close(self) -> None:
+        self.closing = True
+        self._event.set()
+
+    async def next(self, timeout_sec: float, gather_sec: float) -> dict[str, dict[str, Any]]:
+        """By RequestId: the members of the run documents that have changed, gathered for a moment; {} after timeout_sec
+        and when it closes.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_sec):
+                await self._event.wait()
+        if self._changed and not self.closing:
+            await asyncio.sleep(gather_sec)
+        self._event.clear()
+        changed, self._changed = self._changed, {}
+        self.places = dict(self._seen)
+        return changed
+
+
+def change_of(record: Record) -> dict[str, Any] | None:
+    """The members of a run document that a record of the ledger, or of progress, changes; None: it is none that is
+    understood.
+    """
+    try:
+        if is_progress(record.value):
+            said = decode_progress(record.value or b"")
+            progress = progress_document(said.fraction, said.message, said.at_ms)
+            return {"request_id": said.request_id, "function": said.function, "progress": progress}
+        ledger: dict[str, Any] = orjson.loads(record.value or b"")
+        change = {"request_id": ledger["request_id"], "function": ledger["function"]}
+        match ledger["type"]:
+            case "accepted":
+                return queued_document(**change, **{name: ledger[name] for name in _ACCEPTED})
+            case "started":
+                apply_started(change, ledger)
+            case "ended":
+                change |= {"executor": None, "started_at": None}
+                apply_verdict(change, ledger)
+                change = {name: value for name, value in change.items() if value is not None and name != "result"}
+        return change
+    except (ValueError, KeyError, TypeError, Undecodable):  # the recorder counts it
+        return None
+
+
+_ACCEPTED = ("version", "trigger", "source", "subject", "accepted_at_ms")
+
+
 class LiveHub:
     """One per gateway, used on its event loop."""
 
@@ -92,6 +168,7 @@ class LiveHub:
         self._counts = {True: 0, False: 0}
         self._idle_sec = idle_sec
         self._followers: dict[bytes, list[Follower]] = {}
+        self._watchers: list[RunWatcher] = []
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._closing = False
@@ -116,10 +193,25 @@ class LiveHub:
             if not watching:
                 del self._followers[request_id.encode()]
 
+    @contextlib.contextmanager
+    def watch(self, function: str | None) -> Iterator[RunWatcher]:
+        """All runs, or those of a function. Raises Refused (503), as `follow`."""
+        if self._closing:
+            raise Refused(_CLOSING)
+        if len(self._watchers) >= MAX_WATCHERS:
+            raise Refused(_full(MAX_WATCHERS))
+        watcher = RunWatcher(function)
+        self._watchers.append(watcher)
+        self._ensure_running()
+        try:
+            yield watcher
+        finally:
+            self._watchers.remove(watcher)
+
     @property
     def count(self) -> int:
         """Who watches right now."""
-        return sum(self._counts.values())
+        return sum(self._counts.values()) + len(self._watchers)
 
     async def ready(self, timeout_sec: float = READY_LIMIT_SEC) -> bool:
         """Waits a moment until everything appended from now on will be offered to the followers."""
@@ -134,6 +226,8 @@ class LiveHub:
         for watching in self._followers.values():
             for follower in watching:
                 follower.close()
+        for watcher in self._watchers:
+            watcher.close()
 
     async def stop(self) -> None:
         self.close_followers()
@@ -171,11 +265,15 @@ class LiveHub:
         clock = asyncio.get_running_loop().time
         watched_sec = clock()
         while clock() - watched_sec < self._idle_sec:
-            if self._followers:
+            if self._followers or self._watchers:
                 watched_sec = clock()
             for record in await tail.poll(_POLL_RECORDS, _POLL_SEC):
                 for follower in self._followers.get(record.key or b"", ()):
                     follower.offer(record)
+                if self._watchers and (record.topic == RUNS.name or is_progress(record.value)):
+                    change = change_of(record)
+                    for watcher in self._watchers:
+                        watcher.offer(record, change)
 
 
 _CLOSING = unavailable("draining", "Gateway stops", "this gateway is stopping", remedy="Follow again in a moment.")

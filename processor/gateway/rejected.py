@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-import orjson
+from fastapi import Query
+from starlette.responses import Response
 
 from processor.core.clock import Clock
 from processor.core.rejected import Headers, Rejection, rejection_of
@@ -18,13 +19,15 @@ from processor.core.request_id import partition_of, request_id
 from processor.core.topics import INTAKE
 from processor.core.trigger_records import DISCARDED, REDRIVEN, RejectedMark
 from processor.dispatcher.accept import Acceptor, NotAccepted
-from processor.gateway.parameters import Parameters, one_of, whole_in
+from processor.gateway.answers import answer
 from processor.gateway.redrive import ToIntake, plan
 from processor.gateway.rejected_log import Place, RejectedLog, place_of
-from processor.gateway.triggers import actor, write
-from processor.http.app import Handlers
-from processor.http.message import Request, Response, json_response
-from processor.http.problems import Problem, Refused, bad_request, not_found, unavailable
+from processor.gateway.routes import Actor, Endpoint, Route
+from processor.gateway.schemas import documents
+from processor.gateway.schemas.bodies import RedriveBody
+from processor.gateway.schemas.parameters import RejectedQuery
+from processor.gateway.triggers import write
+from processor.http.problems import Problem, Refused, not_found, unavailable
 from processor.recorder.store import timestamp
 from processor.registry.trigger_board import TriggerBoard
 from processor.transport.abstract import Appender, Outcome, Record
@@ -32,11 +35,8 @@ from processor.transport.abstract import Appender, Outcome, Record
 #: What runs of redriven raw bytes show as their trigger.
 TRIGGER = "redrive"
 OPEN = "open"
-_LIMITS = range(1, 201)
-_DEFAULT_LIMIT = 50
 #: Records looked at for one page: a page full of filtered ones comes back short, with its cursor.
 _SCANNED = 640
-_MAX_BODY_BYTES = 4_096
 _PREVIEW_CHARS = 120
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f�]+")
 
@@ -59,43 +59,33 @@ class RejectedRoutes:
         self._clock = clock
         self._intake_partitions = intake_partitions
 
-    def handlers(self, request: Request, rest: Sequence[str]) -> Handlers:
-        """rest: the segments after /v1/rejected. Empty: there is nothing."""
-        match rest:
-            case []:
-                return {"GET": lambda: self.list(request)}
-            case [place]:
-                return {"GET": lambda: self.get(request, place)}
-            case [place, "redrive"]:
-                return {"POST": lambda: self.redrive(request, place)}
-            case [place, "discard"]:
-                return {"POST": lambda: self.discard(request, place)}
-            case _:
-                return {}
+    def routes(self) -> list[Route]:
+        return [
+            _route("GET", "", self.list, "List what was rejected, newest first", {200: documents.RejectedPage}),
+            _route("GET", "/{place}", self.get, "One, with its bytes", {200: documents.Rejected}),
+            _route("POST", "/{place}/redrive", self.redrive, "Send it again", {202: documents.Redriven}, 409, 422, 429),
+            _route("POST", "/{place}/discard", self.discard, "Leave it at that", {200: documents.Marked}, 409),
+        ]
 
-    async def list(self, request: Request) -> Response:
-        """Newest first."""
-        parameters = Parameters(request.query, known=("cursor", "limit", "state", "trigger", "function"))
-        cursor = parameters.take("cursor", Place.parse, None, expected="a cursor of this list")
-        limit = parameters.take(
-            "limit", whole_in(_LIMITS), _DEFAULT_LIMIT, expected=f"from {_LIMITS[0]} to {_LIMITS[-1]}"
-        )
-        parameters.take("state", one_of(OPEN, "all"), OPEN, expected="open or all")
-        parameters.check()
+    async def list(self, query: Annotated[RejectedQuery, Query()]) -> Response:
+        found, before = await self.page(query)
+        return answer({"rejected": found, "cursor": None if before is None else str(before)})
+
+    async def page(self, query: RejectedQuery) -> tuple[Sequence[dict[str, Any]], Place | None]:
+        """Newest first, and where to go on. Raises Refused (503), TransportUnavailable."""
         self._check_read()
-        found, before = await self._page(cursor, limit, request.query)
-        return json_response({"rejected": found, "cursor": None if before is None else str(before)})
+        cursor = None if query.cursor is None else Place.parse(query.cursor)
+        return await self._page(cursor, query.limit, query)
 
-    async def get(self, request: Request, text: str) -> Response:
-        Parameters(request.query, known=()).check()
-        record = await self._record(text)
+    async def get(self, place: str) -> Response:
+        record = await self._record(place)
         rejection = rejection_of(record.value, record.headers)
-        return json_response(self._document(record) | {"headers": _headers(rejection.headers), **_data(rejection.raw)})
+        return answer(self._document(record) | {"headers": _headers(rejection.headers), **_data(rejection.raw)})
 
-    async def redrive(self, request: Request, text: str) -> Response:
-        """The body may name the function: {"function": "resize"}. What was redriven before is not sent again."""
-        function = _wanted_function(await request.body(_MAX_BODY_BYTES))
-        record = await self._record(text)
+    async def redrive(self, place: str, actor: Actor, body: RedriveBody | None = None) -> Response:
+        """What was redriven before is not sent again."""
+        function = (body and body.function) or None
+        record = await self._record(place)
         mark = self._mark_of(record)
         if mark is not None and mark.state == REDRIVEN:
             _check_same(mark, function)
@@ -107,23 +97,23 @@ class RejectedRoutes:
         else:
             event, name = planned.event, planned.function
             run = (await self._acceptor.accept(name, event, trigger=TRIGGER, event_format="cloudevents")).request_id
-        mark = self._new_mark(request, record, REDRIVEN, request_id=run, function=planned.function)
+        mark = self._new_mark(actor, record, REDRIVEN, request_id=run, function=planned.function)
         await write(self._appender, self._board, mark.key, mark)
         return _redriven(mark)
 
-    async def discard(self, request: Request, text: str) -> Response:
-        record = await self._record(text)
+    async def discard(self, place: str, actor: Actor) -> Response:
+        record = await self._record(place)
         mark = self._mark_of(record)
         if mark is not None and mark.state == REDRIVEN:
             detail = f"it was redriven as run {mark.request_id}"
             raise Refused(_conflict("redriven", detail, "Nothing more is to be done with it."))
         if mark is None:
-            mark = self._new_mark(request, record, DISCARDED)
+            mark = self._new_mark(actor, record, DISCARDED)
             await write(self._appender, self._board, mark.key, mark)
-        return json_response({"id": mark.place, "state": mark.state})
+        return answer({"id": mark.place, "state": mark.state})
 
     async def _page(
-        self, cursor: Place | None, limit: int, query: Mapping[str, str]
+        self, cursor: Place | None, limit: int, query: RejectedQuery
     ) -> tuple[Sequence[dict[str, Any]], Place | None]:
         found, scanned = [], 0
         while True:
@@ -176,12 +166,12 @@ class RejectedRoutes:
         return mark if mark is not None and mark.rejected_ms == record.timestamp_ms else None
 
     def _new_mark(
-        self, request: Request, record: Record, state: str, *, request_id: str = "", function: str = ""
+        self, by: str, record: Record, state: str, *, request_id: str = "", function: str = ""
     ) -> RejectedMark:
         return RejectedMark(
             place=str(place_of(record)),
             state=state,
-            by=actor(request),
+            by=by,
             at_ms=self._clock.unix_ms(),
             rejected_ms=record.timestamp_ms,
             request_id=request_id,
@@ -207,10 +197,9 @@ class RejectedRoutes:
         }
 
 
-def _is_wanted(document: Mapping[str, Any], query: Mapping[str, str]) -> bool:
-    state = query.get("state", OPEN)
-    named = all(document[name] == query[name] for name in ("trigger", "function") if name in query)
-    return named and state in ("all", document["state"])
+def _is_wanted(document: Mapping[str, Any], query: RejectedQuery) -> bool:
+    named = query.trigger in (None, document["trigger"]) and query.function in (None, document["function"])
+    return named and query.state in ("all", document["state"])
 
 
 def _preview(rejection: Rejection) -> str:
@@ -229,22 +218,6 @@ def _data(raw: bytes) -> dict[str, str]:
         return {"data_base64": base64.b64encode(raw).decode()}
 
 
-def _wanted_function(body: bytes) -> str | None:
-    """Raises Refused (400)."""
-    if not body:
-        return None
-    try:
-        wanted = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        wanted = None
-    if not isinstance(wanted, dict) or not wanted.keys() <= {"function"}:
-        raise bad_request("the body is not understood", remedy='Send nothing, or {"function": "NAME"}.')
-    name = wanted.get("function")
-    if name is not None and not isinstance(name, str):
-        raise bad_request("the function's name is no text", remedy='Send {"function": "NAME"}.')
-    return name or None
-
-
 def _check_same(mark: RejectedMark, function: str | None) -> None:
     if function not in (None, mark.function):
         detail = f"it was redriven to {mark.function!r} before, as run {mark.request_id}"
@@ -253,8 +226,21 @@ def _check_same(mark: RejectedMark, function: str | None) -> None:
 
 def _redriven(mark: RejectedMark) -> Response:
     document = {"id": mark.place, "state": mark.state, "request_id": mark.request_id, "function": mark.function}
-    location = b"/v1/runs/" + mark.request_id.encode()
-    return Response(status=202, body=orjson.dumps(document), headers=[(b"location", location)], run=mark.request_id)
+    return answer(document, status=202, run=mark.request_id, location=f"/v1/runs/{mark.request_id}")
+
+
+def _route(
+    method: str, path: str, endpoint: Endpoint, summary: str, answers: Mapping[int, type], *problems: int
+) -> Route:
+    return Route(
+        method=method,
+        path=f"/v1/rejected{path}",
+        endpoint=endpoint,
+        summary=summary,
+        answers=answers,
+        problems=problems,
+        tag="rejected",
+    )
 
 
 def _conflict(name: str, detail: str, remedy: str) -> Problem:

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Annotated
 
 import orjson
+from fastapi import Query
+from starlette.responses import Response
 
 from processor.core.clock import Clock
 from processor.core.request_id import is_request_id
-from processor.core.run import Status
+from processor.gateway.answers import answer
 from processor.gateway.feed import LineFeed
 from processor.gateway.history import AsyncHistory
 from processor.gateway.live import LiveHub
-from processor.gateway.parameters import Parameters, moment, number_in, one_of, whole_in
+from processor.gateway.platform_lines import NOTHING_SEEN, PlatformLines
+from processor.gateway.refusals import parse_query
+from processor.gateway.routes import Route, RunId
 from processor.gateway.runs import Runs
+from processor.gateway.schemas import documents
+from processor.gateway.schemas.parameters import LogQuery, RunListQuery, WaitQuery
 from processor.gateway.stream import line_document, send_events, send_limited
-from processor.http.message import Request, Response, Send, json_response
+from processor.http.message import Request, Send
 from processor.http.problems import Refused, not_found
-from processor.recorder.store import MAX_PAGE, PAGE_LIMITS, LinePage, Place, RunQuery
-
-MAX_WAIT_SEC = 60
-DEFAULT_LIMIT = 50
-_LIST_PARAMETERS = ("function", "status", "since", "cursor", "limit")
+from processor.recorder.store import (
+    LATE_LINES_MS,
+    MAX_PAGE,
+    LinePage,
+    LogLine,
+    RunDocument,
+    RunQuery,
+    timestamp,
+    told_in_vain,
+    unix_ms_of,
+)
 
 
 class RunRoutes:
@@ -32,98 +44,124 @@ class RunRoutes:
         self._hub = hub
         self._clock = clock
 
-    async def get(self, request: Request, request_id: str) -> Response:
-        parameters = Parameters(request.query, known=("wait",))
-        wait = number_in(0, MAX_WAIT_SEC)
-        wait_sec = parameters.take("wait", wait, 0.0, expected=f"a number of seconds from 0 to {MAX_WAIT_SEC}")
-        parameters.check()
+    def routes(self) -> list[Route]:
+        return [
+            Route(
+                method="GET",
+                path="/v1/runs",
+                endpoint=self.list,
+                summary="List runs, newest first",
+                answers={200: documents.RunPage},
+                tag="runs",
+            ),
+            Route(
+                method="GET",
+                path="/v1/runs/{request_id}",
+                endpoint=self.get,
+                summary="One run",
+                answers={200: documents.Run},
+                tag="runs",
+            ),
+        ]
+
+    async def get(self, request_id: RunId, query: Annotated[WaitQuery, Query()]) -> Response:
         check_form(request_id)
-        if wait_sec:
-            document = await self._runs.wait_for_end(request_id, wait_sec)
+        if query.wait:
+            document = await self._runs.wait_for_end(request_id, query.wait)
         else:
             document = await self._runs.find(request_id)
         if document is None:
             raise unknown_run(request_id)
         await self._runs.place(document)
-        return Response(status=200, body=orjson.dumps(document), run=request_id)
+        return answer(document, run=request_id)
 
-    async def list(self, request: Request) -> Response:
-        page = await self._history.list_runs(parse_run_query(request.query, self._clock.unix_ms()))
-        for each in page.runs:
-            self._runs.explain(each)
-        return json_response({"runs": page.runs, "cursor": page.cursor})
+    async def list(self, query: Annotated[RunListQuery, Query()]) -> Response:
+        page = await self._runs.page(query.page_query(self._clock.unix_ms()))
+        searched_to = timestamp(page.searched_to_ms)
+        return answer({"runs": page.runs, "cursor": page.cursor, "searched_to": searched_to})
 
     async def logs(self, request: Request, send: Send, request_id: str) -> None:
         """Sends its answer itself, as it comes."""
-        parameters = Parameters(request.query, known=("follow", "format", "after"))
-        follow = parameters.take("follow", one_of("0", "1"), "0", expected="0 or 1")
-        form = parameters.take("format", one_of("text", "json"), "text", expected="text or json")
-        after_seq = parameters.take("after", whole_in(range(sys.maxsize)), 0, expected="the seq of a line")
-        parameters.check()
+        query = parse_query(LogQuery, request.query)
         check_form(request_id)
-        if follow == "1":
-            await self._follow(request, send, request_id, _last_event_id(request) or after_seq)
+        if query.follow == "1":
+            await self._follow(request, send, request_id, query)
         else:
-            await self._send_lines(request, send, request_id, after_seq, as_json=form == "json")
+            await self._send_lines(request, send, request_id, query)
 
-    async def _follow(self, request: Request, send: Send, request_id: str, after_seq: int) -> None:
+    async def _follow(self, request: Request, send: Send, request_id: str, query: LogQuery) -> None:
+        seen = _last_event_id(request)
+        after_seq = _after(query) if seen is None else seen
         with self._hub.follow(request_id, with_lines=True) as follower:
             await self._hub.ready()
-            if await self._runs.find_soon(request_id) is None:
+            run = await self._runs.find_soon(request_id)
+            if run is None:
                 raise unknown_run(request_id)
-            feed = LineFeed(follower=follower, history=self._history, runs=self._runs, after_seq=after_seq)
-            await send_events(request, send, feed, follower)
+            feed = LineFeed(follower=follower, history=self._history, runs=self._runs, after_seq=max(after_seq, 0))
+            feed.started_ms = unix_ms_of(run["started_at"])
+            platform = PlatformLines(request_id, after_seq) if query.platform == "1" else None
+            await send_events(request, send, feed, follower, platform)
 
-    async def _send_lines(
-        self, request: Request, send: Send, request_id: str, after_seq: int, *, as_json: bool
-    ) -> None:
-        if await self._runs.find(request_id) is None:
+    async def _send_lines(self, request: Request, send: Send, request_id: str, query: LogQuery) -> None:
+        run = await self._runs.find(request_id)
+        if run is None:
             raise unknown_run(request_id)
-        page = await self._history.get_lines(request_id, delivery=None, after_seq=after_seq)
+        as_json, after_seq = query.format == "json", _after(query)
+        platform = PlatformLines(request_id, after_seq) if query.platform == "1" else None
+        page = await self._history.get_lines(request_id, delivery=None, after_seq=max(after_seq, 0))
         kind = b"application/x-ndjson" if as_json else b"text/plain; charset=utf-8"
-        headers = [(b"content-type", kind), (b"x-request-id", request_id.encode())]
+        headers = [
+            (b"content-type", kind),
+            (b"x-content-type-options", b"nosniff"),  # whatever a run prints, no browser shall take it for a page
+            (b"x-request-id", request_id.encode()),
+        ]
         await send_limited(send, {"type": "http.response.start", "status": 200, "headers": headers})
-        while page.lines and request.method != "HEAD":
-            body = _rendered(page, as_json=as_json)
-            await send_limited(send, {"type": "http.response.body", "body": body, "more_body": True})
+        if request.method != "HEAD":
+            async for lines in self._pieces(run, page, platform, after_seq):
+                body = _rendered(lines, as_json=as_json)
+                await send_limited(send, {"type": "http.response.body", "body": body, "more_body": True})
+        await send_limited(send, {"type": "http.response.body", "body": b""})
+
+    async def _pieces(
+        self, run: RunDocument, page: LinePage, platform: PlatformLines | None, after_seq: int
+    ) -> AsyncIterator[Sequence[LogLine]]:
+        """All lines after that; page: the first of them."""
+        if platform is not None and (first := platform.first(unix_ms_of(run["started_at"]), page.lines)):
+            yield first
+        last_seq = max(after_seq, 0)
+        while page.lines:
+            yield page.lines
+            last_seq = page.lines[-1].seq
             if len(page.lines) < MAX_PAGE:
                 break
-            last_seq = page.lines[-1].seq
-            page = await self._history.get_lines(request_id, delivery=page.delivery, after_seq=last_seq)
-        await send_limited(send, {"type": "http.response.body", "body": b""})
+            page = await self._history.get_lines(run["request_id"], delivery=page.delivery, after_seq=last_seq)
+        ended_ms, now_ms = unix_ms_of(run["ended_at"]), self._clock.unix_ms()
+        if ended_ms is None or (last_seq < run["log_lines"] and now_ms - ended_ms <= LATE_LINES_MS):
+            return  # nothing may come behind END: whoever has that line asks for those after it only
+        if lost := told_in_vain(last_seq, run["log_lines"], ended_ms, now_ms):
+            yield [lost]
+        if platform is not None:
+            yield platform.last(run)
 
 
 def parse_run_query(query: Mapping[str, str], now_ms: int) -> RunQuery:
-    """Raises Refused (400) that lists everything that is wrong."""
-    parameters = Parameters(query, known=_LIST_PARAMETERS)
-    statuses = ", ".join(each.value for each in Status)
-    parsed = RunQuery(
-        function=query.get("function"),
-        status=parameters.take("status", Status, None, expected=f"one of {statuses}"),
-        since_ms=parameters.take(
-            "since", moment(now_ms), None, expected="a time like 2026-11-24T09:00:00Z, or how long ago, like 15m"
-        ),
-        cursor=parameters.take("cursor", _cursor, None, expected="a cursor of this list"),
-        limit=parameters.take("limit", whole_in(PAGE_LIMITS), DEFAULT_LIMIT, expected=f"from 1 to {PAGE_LIMITS[-1]}"),
-    )
-    parameters.check()
-    return parsed
+    """From the parameters of GET /v1/runs. Raises Refused (400) that lists everything that is wrong."""
+    return parse_query(RunListQuery, query).page_query(now_ms)
 
 
-def _cursor(text: str) -> str:
-    Place.parse(text)
-    return text
-
-
-def _last_event_id(request: Request) -> int:
+def _last_event_id(request: Request) -> int | None:
     text = request.header(b"last-event-id") or ""
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
-def _rendered(page: LinePage, *, as_json: bool) -> bytes:
+def _after(query: LogQuery) -> int:
+    return NOTHING_SEEN if query.after is None else query.after
+
+
+def _rendered(lines: Sequence[LogLine], *, as_json: bool) -> bytes:
     if as_json:
-        return b"".join(orjson.dumps(line_document(line), option=orjson.OPT_APPEND_NEWLINE) for line in page.lines)
-    return "".join(f"{line.text}\n" for line in page.lines).encode()
+        return b"".join(orjson.dumps(line_document(line), option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+    return "".join(f"{line.text}\n" for line in lines).encode()
 
 
 def check_form(request_id: str) -> None:

@@ -1,25 +1,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 
 from processor.core.clock import Clock
 from processor.core.topics import INTAKE
 from processor.dispatcher.accept import Acceptor
+from processor.gateway.about import AboutRoutes
 from processor.gateway.asgi import App
+from processor.gateway.bulk import BulkOperations, BulkRoutes
 from processor.gateway.cancel import CancelRoutes
 from processor.gateway.catalog import Catalog
+from processor.gateway.changes import ChangeRoutes
+from processor.gateway.control import Control
+from processor.gateway.event_log import EventLog
 from processor.gateway.events import EventRoutes
+from processor.gateway.executors import ExecutorRoutes, Executors
 from processor.gateway.fleet import Fleet
 from processor.gateway.functions import FunctionRoutes
 from processor.gateway.health import HealthRoutes
 from processor.gateway.history import AsyncHistory
 from processor.gateway.invoke import Invocations
 from processor.gateway.live import LiveHub
+from processor.gateway.log_search import LogSearchRoutes
+from processor.gateway.outcome import Outcomes
+from processor.gateway.overview import Overview, OverviewRoutes
+from processor.gateway.presence import Presence
+from processor.gateway.queues import QueueDepths, QueueRoutes, Queues
 from processor.gateway.recent import RecentRuns
 from processor.gateway.rejected import RejectedRoutes
 from processor.gateway.rejected_log import RejectedLog
+from processor.gateway.replay import ReplayRoutes, Replays
 from processor.gateway.rest import RunRoutes
+from processor.gateway.routes import Route
 from processor.gateway.runs import Runs
 from processor.gateway.triggers import TriggerRoutes
 from processor.gateway.undispatched import Undispatched
@@ -41,6 +54,8 @@ class Gateway:
     """The HTTP API. Everything of it runs on the event loop that `start` is called on, beside whatever else runs there;
     reads of the history and deploys take worker threads.
 
+    about: settings that people may see (/v1/about).
+
     registry and code serve deploys; they are started and stopped by whoever made them.
     Stop order: health says draining, followers are told, connections are finished, then tails, appender, threads.
     """
@@ -55,19 +70,22 @@ class Gateway:
         clock: Clock,
         host: str = "127.0.0.1",
         port: int = 8787,
-        live_gateways: Callable[[], int] = lambda: 1,
+        about: Mapping[str, str] | None = None,
         drain_sec: int = DRAIN_SEC,
     ) -> None:
         self._transport = transport
         self._appender = transport.appender()
         self._clock = clock
-        self._live_gateways = live_gateways
         self._catalog = Catalog(transport)
-        self._fleet = Fleet(transport, clock)
+        self._presence = Presence(self._appender, clock)
+        self._fleet = Fleet(transport, clock, self._presence.process)
         self._board = TriggerBoard(transport, clock)
         self._rejected = RejectedLog(transport, clock)
         self._hub = LiveHub(transport)
+        self._events = EventLog(transport, clock)
+        self._bulk: BulkOperations | None = None
         self._history = AsyncHistory(store)
+        self._about = AboutRoutes(about or {}, self._presence.process)
         self._registry = registry
         self._code = code
         self._address = Address(host=host, port=port, owner="the gateway", setting="HEADRACE_GATEWAY__PORT")
@@ -110,6 +128,8 @@ class Gateway:
         if self._app is not None:
             self._app.draining = True
         self._hub.close_followers()
+        if self._bulk is not None:
+            await self._bulk.stop()
         if self._server is not None:
             await self._server.stop()
         await self._hub.stop()
@@ -117,8 +137,10 @@ class Gateway:
         await self._fleet.stop()
         await self._board.stop()
         await self._rejected.stop()
+        await self._presence.stop()
         await self._appender.stop()
         await asyncio.to_thread(self._history.close)
+        await asyncio.to_thread(self._events.close)
         self._stopped.set()
 
     def kill(self) -> None:
@@ -134,6 +156,7 @@ class Gateway:
         await self._server.start()
         self._catalog.start()
         self._fleet.start()
+        self._presence.start()
         self._board.begin()
 
     def _assemble(self, intake_partitions: int) -> App:
@@ -142,34 +165,77 @@ class Gateway:
             appender=self._appender,
             clock=self._clock,
             intake_partitions=intake_partitions,
-            live_gateways=self._live_gateways,
+            live_gateways=self._fleet.live_gateways,
         )
         recent = RecentRuns()
         runs = Runs(history=self._history, recent=recent, hub=self._hub, why_waits=self._why_waits)
-        once = OnceAcceptor(acceptor, IdempotencyKeys(self._clock))
-        return App(
-            invocations=Invocations(acceptor=acceptor, once=once, recent=recent, clock=self._clock),
-            events=EventRoutes(catalog=self._catalog, acceptor=acceptor, recent=recent, clock=self._clock),
-            runs=RunRoutes(runs=runs, history=self._history, hub=self._hub, clock=self._clock),
-            cancel=CancelRoutes(
-                runs=runs,
-                undispatched=Undispatched(self._transport, self._clock, intake_partitions),
-                appender=self._appender,
-            ),
-            functions=FunctionRoutes(catalog=self._catalog, registry=self._registry, code=self._code),
-            triggers=TriggerRoutes(
-                catalog=self._catalog, board=self._board, appender=self._appender, clock=self._clock
-            ),
-            rejected=RejectedRoutes(
-                log=self._rejected,
-                board=self._board,
-                acceptor=acceptor,
-                appender=self._appender,
-                clock=self._clock,
-                intake_partitions=intake_partitions,
-            ),
-            health=HealthRoutes(self._missing),
+        cancel = CancelRoutes(
+            runs=runs,
+            undispatched=Undispatched(self._transport, self._clock, intake_partitions),
+            appender=self._appender,
         )
+        run_routes = RunRoutes(runs=runs, history=self._history, hub=self._hub, clock=self._clock)
+        return App(
+            invocations=Invocations(
+                acceptor=acceptor,
+                once=OnceAcceptor(acceptor, IdempotencyKeys(self._clock)),
+                recent=recent,
+                outcomes=Outcomes(runs),
+                clock=self._clock,
+            ),
+            events=EventRoutes(catalog=self._catalog, acceptor=acceptor, recent=recent, clock=self._clock),
+            runs=run_routes,
+            changes=ChangeRoutes(transport=self._transport, hub=self._hub, clock=self._clock),
+            health=HealthRoutes(self._missing),
+            control=Control(
+                [
+                    *run_routes.routes(),
+                    *cancel.routes(),
+                    *self._steering(runs, cancel, acceptor, recent),
+                    *self._sources(acceptor, intake_partitions),
+                    *self._looks(runs),
+                ]
+            ),
+        )
+
+    def _steering(self, runs: Runs, cancel: CancelRoutes, acceptor: Acceptor, recent: RecentRuns) -> Iterable[Route]:
+        replays = Replays(
+            catalog=self._catalog, acceptor=acceptor, events=self._events, recent=recent, clock=self._clock
+        )
+        self._bulk = BulkOperations(runs=runs, cancel=cancel, replays=replays, clock=self._clock)
+        return [*ReplayRoutes(runs=runs, replays=replays).routes(), *BulkRoutes(self._bulk).routes()]
+
+    def _sources(self, acceptor: Acceptor, intake_partitions: int) -> Iterable[Route]:
+        triggers = TriggerRoutes(catalog=self._catalog, board=self._board, appender=self._appender, clock=self._clock)
+        rejected = RejectedRoutes(
+            log=self._rejected,
+            board=self._board,
+            acceptor=acceptor,
+            appender=self._appender,
+            clock=self._clock,
+            intake_partitions=intake_partitions,
+        )
+        return [*triggers.routes(), *rejected.routes()]
+
+    def _looks(self, runs: Runs) -> Iterable[Route]:
+        queues = Queues(
+            catalog=self._catalog,
+            depths=QueueDepths(self._transport),
+            history=self._history,
+            why_waits=self._why_waits,
+            clock=self._clock,
+        )
+        functions = FunctionRoutes(catalog=self._catalog, registry=self._registry, code=self._code, queues=queues)
+        executors = Executors(fleet=self._fleet, history=self._history, clock=self._clock)
+        overview = Overview(history=self._history, runs=runs, fleet=self._fleet, board=self._board, clock=self._clock)
+        return [
+            *functions.routes(),
+            *QueueRoutes(queues).routes(),
+            *ExecutorRoutes(executors, self._appender).routes(),
+            *OverviewRoutes(overview, self._clock).routes(),
+            *self._about.routes(),
+            *LogSearchRoutes(self._history, self._clock).routes(),
+        ]
 
     def _why_waits(self, name: str) -> str | None:
         function = self._catalog.find(name)

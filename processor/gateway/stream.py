@@ -10,14 +10,15 @@ import orjson
 
 from processor.gateway.feed import LineFeed
 from processor.gateway.live import Follower
+from processor.gateway.platform_lines import PlatformLines
 from processor.http.message import ClientGone, Request, Send
 from processor.recorder.store import LogLine, timestamp
 
 PING_SEC = 15.0
 #: A client that takes nothing for this long is stopped or gone.
 SEND_LIMIT_SEC = 30.0
-_PING = b": ping\n\n"
-_HEADERS = [
+PING = b": ping\n\n"
+EVENT_STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
@@ -25,14 +26,19 @@ _HEADERS = [
 ]
 
 
-async def send_events(request: Request, send: Send, feed: LineFeed, follower: Follower) -> None:
-    """Sends until the run has ended, the client has gone or is too slow, or the gateway stops."""
+async def send_events(
+    request: Request, send: Send, feed: LineFeed, follower: Follower, platform: PlatformLines | None = None
+) -> None:
+    """Sends until the run has ended, the client has gone or is too slow, or the gateway stops.
+
+    platform: what is said beside the run's own lines.
+    """
     watch = asyncio.create_task(_watch_client(request, follower), name="gateway-follower")
     try:
-        headers = [*_HEADERS, (b"x-request-id", follower.request_id.encode())]
+        headers = [*EVENT_STREAM, (b"x-request-id", follower.request_id.encode())]
         await send_limited(send, {"type": "http.response.start", "status": 200, "headers": headers})
         if request.method != "HEAD":
-            async for frame in _frames(feed, follower):
+            async for frame in _frames(feed, follower, platform):
                 await send_limited(send, {"type": "http.response.body", "body": frame, "more_body": True})
         await send_limited(send, {"type": "http.response.body", "body": b""})
     finally:
@@ -41,23 +47,28 @@ async def send_events(request: Request, send: Send, feed: LineFeed, follower: Fo
             await watch
 
 
-async def _frames(feed: LineFeed, follower: Follower) -> AsyncIterator[bytes]:
+async def _frames(feed: LineFeed, follower: Follower, platform: PlatformLines | None) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     while True:
         lines = await feed.next(PING_SEC)
-        if lines:
-            yield _line_events(lines)
+        if platform is not None:
+            lines = [*platform.first(feed.started_ms, lines), *lines]
+        progress = feed.take_progress()
+        if lines or progress:
+            yield _line_events(lines) + (event_frame("progress", progress) if progress else b"")
         elif follower.overflowed:
             yield _cut("this client reads more slowly than the run writes", feed.last_seq)
             return
         elif feed.complete:
-            yield _event("end", await feed.document())
+            run = await feed.document()
+            last = platform.last(run) if platform is not None and run is not None else []
+            yield _line_events(last) + event_frame("end", run)
             return
         elif follower.closing:
             yield _cut("the gateway stops", feed.last_seq)
             return
         else:
-            yield _PING
+            yield PING
 
 
 def _line_events(lines: Iterable[LogLine]) -> bytes:
@@ -78,11 +89,12 @@ def line_document(line: LogLine) -> dict[str, object]:
 
 def _cut(reason: str, last_seq: int) -> bytes:
     remedy = f"Nothing is lost: connect again with Last-Event-ID: {last_seq}."
-    return _event("cut", {"reason": reason, "last_event_id": last_seq, "remedy": remedy})
+    return event_frame("cut", {"reason": reason, "last_event_id": last_seq, "remedy": remedy})
 
 
-def _event(name: str, data: object) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(data))
+def event_frame(name: str, data: object, event_id: str | None = None) -> bytes:
+    told = b"" if event_id is None else b"id: %s\n" % event_id.encode()
+    return b"event: %s\n%sdata: %s\n\n" % (name.encode(), told, orjson.dumps(data))
 
 
 async def send_limited(send: Send, message: dict[str, object]) -> None:

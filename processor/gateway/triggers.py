@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import Query
+from starlette.responses import Response
 
 from processor.core.clock import Clock
 from processor.core.topics import TRIGGERS
 from processor.core.trigger_records import GATEWAY_KINDS, FireRequest, Pause, TriggerRecord
+from processor.gateway.answers import answer
 from processor.gateway.catalog import Catalog
-from processor.gateway.parameters import Parameters
+from processor.gateway.routes import Actor, Endpoint, Route
+from processor.gateway.schemas import documents
+from processor.gateway.schemas.parameters import FunctionQuery
 from processor.gateway.trigger_documents import (
     SILENCE_SEC,
     Entry,
@@ -17,9 +23,7 @@ from processor.gateway.trigger_documents import (
     fire_document,
     trigger_document,
 )
-from processor.http.app import Handlers
 from processor.http.identity import uuid7
-from processor.http.message import Request, Response, json_response
 from processor.http.problems import Problem, Refused, not_found, unavailable
 from processor.registry.trigger_board import TriggerBoard
 from processor.transport.abstract import Appender, Outcome, TransportUnavailable
@@ -35,74 +39,64 @@ class TriggerRoutes:
         self._appender = appender
         self._clock = clock
 
-    def handlers(self, request: Request, rest: Sequence[str]) -> Handlers:
-        """rest: the segments after /v1/triggers. Empty: there is nothing."""
-        match rest:
-            case []:
-                return {"GET": lambda: self.list(request)}
-            case [trigger]:
-                return {"GET": lambda: self.get(request, trigger)}
-            case [trigger, "pause"]:
-                return {"POST": lambda: self.pause(request, trigger)}
-            case [trigger, "resume"]:
-                return {"POST": lambda: self.resume(request, trigger)}
-            case [trigger, "fire"]:
-                return {"POST": lambda: self.fire(request, trigger)}
-            case [trigger, "fires", fire]:
-                return {"GET": lambda: self.get_fire(request, trigger, fire)}
-            case _:
-                return {}
-
-    async def list(self, request: Request) -> Response:
-        parameters = Parameters(request.query, known=("function",))
-        parameters.check()
-        wanted = request.query.get("function")
-        self._check_read()
-        entries = [
-            entry
-            for function in self._catalog.functions()
-            if wanted in (None, function.name)
-            for entry in entries_of(function)
+    def routes(self) -> list[Route]:
+        one = {200: documents.Trigger}
+        return [
+            _route("GET", "", self.list, "List triggers and how they are", {200: documents.TriggerList}),
+            _route("GET", "/{trigger}", self.get, "One trigger, in every process that runs it", one),
+            _route("POST", "/{trigger}/pause", self.pause, "Pause; what happens meanwhile waits", one, 409),
+            _route("POST", "/{trigger}/resume", self.resume, "Resume", one),
+            _route("POST", "/{trigger}/fire", self.fire, "Fire once, now", {202: documents.FireAsked}, 409),
+            _route("GET", "/{trigger}/fires/{fire}", self.get_fire, "What came of it", {200: documents.Fire}),
         ]
-        return json_response({"triggers": [self._document(each) for each in entries]})
 
-    async def get(self, request: Request, trigger: str) -> Response:
-        Parameters(request.query, known=()).check()
-        return json_response(self._document(self._entry(trigger)))
+    async def list(self, query: Annotated[FunctionQuery, Query()]) -> Response:
+        return answer({"triggers": self.documents(query.function)})
 
-    async def pause(self, request: Request, trigger: str) -> Response:
+    def documents(self, function: str | None = None) -> Sequence[dict[str, Any]]:
+        """Raises Refused (503) before the triggers have been read."""
+        self._check_read()
+        return [
+            self._document(entry)
+            for each in self._catalog.functions()
+            if function in (None, each.name)
+            for entry in entries_of(each)
+        ]
+
+    async def get(self, trigger: str) -> Response:
+        return answer(self._document(self._entry(trigger)))
+
+    async def pause(self, trigger: str, actor: Actor) -> Response:
         """Answers once it is durable; the processes that run it let go of the source a moment later."""
         entry = self._entry(trigger)
         if entry.kind in GATEWAY_KINDS:
             raise Refused(_conflict("not-pausable", f"a {entry.kind} trigger cannot be paused", _DISABLE))
         if trigger not in self._board.fold.pauses:
-            pause = Pause(trigger=trigger, by=actor(request), at_ms=self._clock.unix_ms())
+            pause = Pause(trigger=trigger, by=actor, at_ms=self._clock.unix_ms())
             await write(self._appender, self._board, pause.key, pause)
-        return json_response(self._document(entry))
+        return answer(self._document(entry))
 
-    async def resume(self, request: Request, trigger: str) -> Response:
+    async def resume(self, trigger: str) -> Response:
         entry = self._entry(trigger)
         pause = self._board.fold.pauses.get(trigger)
         if pause is not None:
             await write(self._appender, self._board, pause.key, None)
-        return json_response(self._document(entry))
+        return answer(self._document(entry))
 
-    async def fire(self, request: Request, trigger: str) -> Response:
+    async def fire(self, trigger: str, actor: Actor) -> Response:
         """Answers 202 with the id of the request; what came of it is at /v1/triggers/{id}/fires/{that id}."""
         self._check_firable(self._entry(trigger))
-        wanted = FireRequest(trigger=trigger, request=uuid7(), by=actor(request), at_ms=self._clock.unix_ms())
+        wanted = FireRequest(trigger=trigger, request=uuid7(), by=actor, at_ms=self._clock.unix_ms())
         await write(self._appender, self._board, wanted.key, wanted)
-        location = f"/v1/triggers/{trigger}/fires/{wanted.request}".encode()
-        asked = json_response({"id": wanted.request, "trigger": trigger}, status=202)
-        return Response(status=202, body=asked.body, headers=[(b"location", location)])
+        location = f"/v1/triggers/{trigger}/fires/{wanted.request}"
+        return answer({"id": wanted.request, "trigger": trigger}, status=202, location=location)
 
-    async def get_fire(self, request: Request, trigger: str, fire: str) -> Response:
-        Parameters(request.query, known=()).check()
+    async def get_fire(self, trigger: str, fire: str) -> Response:
         self._check_read()
         found = self._board.fold.fire(trigger, fire)
         if found is None:
             raise not_found(f"the trigger {trigger!r} has no request {fire!r}", remedy="They are kept for a day.")
-        return json_response(fire_document(found))
+        return answer(fire_document(found))
 
     def _entry(self, trigger: str) -> Entry:
         self._check_read()
@@ -144,8 +138,18 @@ async def write(appender: Appender, board: TriggerBoard, key: str, record: Trigg
     await board.passed(appended.offset, SEEN_SEC)
 
 
-def actor(request: Request) -> str:
-    return f"api {(request.scope.get('client') or ('unknown',))[0]}"
+def _route(
+    method: str, path: str, endpoint: Endpoint, summary: str, answers: Mapping[int, type], *problems: int
+) -> Route:
+    return Route(
+        method=method,
+        path=f"/v1/triggers{path}",
+        endpoint=endpoint,
+        summary=summary,
+        answers=answers,
+        problems=problems,
+        tag="triggers",
+    )
 
 
 def _conflict(name: str, detail: str, remedy: str) -> Problem:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-import uuid
 
 from processor.http.problems import Refused, bad_request
 
@@ -20,7 +19,8 @@ def uuid7() -> str:
     """RFC 9562, 5.7: 48 bits of Unix milliseconds, then 74 random bits."""
     random = int.from_bytes(os.urandom(10), "big")
     value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 62 & 0xFFF) << 64 | 0b10 << 62
-    return str(uuid.UUID(int=value | random & ((1 << 62) - 1)))
+    text = f"{value | random & ((1 << 62) - 1):032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def parse_idempotency_key(header: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from processor.core.event import Event
+from processor.core.failpoints import failpoint
 from processor.core.request_id import request_id
 from processor.dispatcher.accept import Acceptor, EventTooLarge, FunctionDisabled, RateExceeded, UnknownFunction
 from processor.http.idempotency import Claimed, IdempotencyKeys
@@ -48,6 +49,7 @@ class OnceAcceptor:
             raise
         if claimed is not None:
             self._keys.accepted(claimed)
+        failpoint("http.answer.before")
         return receipt.request_id
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from processor.cli.client import Client, Unreachable
 from processor.cli.errors import CommandFailed
-from processor.cli.settings import Settings
+from processor.cli.history_store import make_history
+from processor.cli.settings import POSTGRES, Settings
+from processor.core import failpoints
 from processor.core.errors import HeadraceError
 from processor.executor.containment import Containment, describe
 
@@ -54,7 +56,7 @@ Check = Callable[[Settings], Iterator[Finding]]
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """One finding after the other, as they are found; blocks for seconds where something does not answer."""
-    checks: list[Check] = [_python, _data_dir, _disk, _history, _inotify, _containment]
+    checks: list[Check] = [_failpoint, _python, _data_dir, _disk, _history, _inotify, _containment]
     for check in checks:
         yield from check(settings)
     if settings.transport == "embedded":
@@ -74,6 +76,12 @@ def warning(subject: str, message: str, remedy: str) -> Finding:
 
 def refused(subject: str, message: str, remedy: str) -> Finding:
     return Finding(subject=subject, level=Level.REFUSED, message=message, remedy=remedy)
+
+
+def _failpoint(_: Settings) -> Iterator[Finding]:
+    if text := os.environ.get(failpoints.VARIABLE, ""):
+        told = f"{failpoints.VARIABLE}={text}: a role started like this kills itself on purpose"
+        yield refused("failpoint", told, f"Take {failpoints.VARIABLE} out of the environment.")
 
 
 def _python(_: Settings) -> Iterator[Finding]:
@@ -113,6 +121,9 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 
 def _history(settings: Settings) -> Iterator[Finding]:
+    if settings.history.url.startswith(POSTGRES):
+        yield from _history_on_postgres(settings)
+        return
     path = settings.history_path
     if not path.exists():
         yield ok("history", f"{path} does not exist yet; the recorder makes it")
@@ -125,6 +136,20 @@ def _history(settings: Settings) -> Iterator[Finding]:
         yield refused("history", f"{path} cannot be read: {error}", remedy)
     else:
         yield ok("history", f"{path}, {path.stat().st_size / 1024**2:.1f} MB")
+
+
+def _history_on_postgres(settings: Settings) -> Iterator[Finding]:
+    try:
+        with closing(make_history(settings)) as store:
+            version = store.schema_version()
+    except HeadraceError as error:
+        yield refused("history", str(error), error.remedy)
+        return
+    if version > store.known_version:
+        told = f"{store.place} has schema {version}; this version of Headrace knows {store.known_version}"
+        yield refused("history", told, "Start the newer version of Headrace again.")
+    else:
+        yield ok("history", store.place if version else f"{store.place} is empty yet; the recorder fills it")
 
 
 def _inotify(_: Settings) -> Iterator[Finding]:

@@ -94,11 +94,9 @@ class Readers:
                 raise HistoryUnavailable("the history is closed")
             if self._idle:
                 return self._idle.pop()
-        connection = sqlite3.connect(
+        return sqlite3.connect(
             self._uri, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
         )
-        connection.row_factory = sqlite3.Row
-        return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         with self._lock:

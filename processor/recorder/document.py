@@ -9,7 +9,7 @@ from processor.core.run import Status
 
 #: {"request_id", "function", "version", "status", "status_code", "error", "result", "trigger", "source", "subject",
 #: "accepted_at", "started_at", "ended_at", "wait_reason", "executor", "instance", "cold_start", "duration_ms",
-#: "memory_mb", "log_lines"}; "deliveries" when there are several. Times are RFC 3339, UTC, with milliseconds.
+#: "memory_mb", "log_lines", "progress"}; "deliveries" when there are several. Times: RFC 3339, UTC, milliseconds.
 RunDocument = dict[str, Any]
 
 
@@ -17,6 +17,11 @@ def timestamp(unix_ms: int | None) -> str | None:
     if unix_ms is None:
         return None
     return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def unix_ms_of(time: str | None) -> int | None:
+    """Of a `timestamp`."""
+    return None if time is None else round(datetime.fromisoformat(time).timestamp() * 1000)
 
 
 def queued_document(
@@ -50,7 +55,13 @@ def queued_document(
         "duration_ms": None,
         "memory_mb": None,
         "log_lines": None,
+        "progress": None,
     }
+
+
+def progress_document(fraction: float, message: str, at_ms: int) -> dict[str, Any]:
+    """What the run said last of how far it is; None in its place: nothing."""
+    return {"fraction": fraction, "message": message, "at": timestamp(at_ms)}
 
 
 def apply_started(document: RunDocument, started: dict[str, Any]) -> None:

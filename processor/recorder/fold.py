@@ -8,8 +8,10 @@ from typing import Any
 import orjson
 
 from processor.core.ledger import Accepted, DeliveryState, Ended, LedgerRecord, Started, decode, fold
+from processor.core.progress import Progress
 from processor.core.run import Delivery, Status
-from processor.recorder.document import RunDocument, apply_started, apply_verdict, queued_document
+from processor.recorder.document import RunDocument, apply_started, apply_verdict, progress_document, queued_document
+from processor.recorder.tallies import Fact
 
 #: Stands for "no delivery": an event that got its verdict without ever reaching a queue.
 NO_DELIVERY = ""
@@ -18,27 +20,36 @@ NO_DELIVERY = ""
 class DeliveryFold:
     """One delivery: its state, and the two ledger records that made it, as the log has them."""
 
-    __slots__ = ("name", "started", "state", "verdict")
+    __slots__ = ("_state", "_void", "name", "started", "verdict")
 
     def __init__(self, name: str, started: str | None = None, verdict: str | None = None, void: int = 0) -> None:
         self.name = name
         self.started = started
         self.verdict = verdict
-        first, last = started and decode(started.encode()), verdict and decode(verdict.encode())
-        assert not isinstance(first, Accepted | Ended)
-        assert not isinstance(last, Accepted | Started)
-        self.state = DeliveryState(started=first or None, verdict=last or None, void_verdicts=void)
+        self._void = void
+        self._state: DeliveryState | None = None
+
+    @property
+    def state(self) -> DeliveryState:
+        """Read from the records when it is first asked for: most deliveries are loaded only for their lines."""
+        if self._state is None:
+            first, last = self.started and decode(self.started.encode()), self.verdict and decode(self.verdict.encode())
+            assert not isinstance(first, Accepted | Ended)
+            assert not isinstance(last, Accepted | Started)
+            self._state = DeliveryState(started=first or None, verdict=last or None, void_verdicts=self._void)
+        return self._state
 
     @property
     def status(self) -> Status:
         """A delivery is heard of only after its claim: running, even if `started` itself has not come (yet)."""
-        return Status.RUNNING if self.state.verdict is None else self.state.verdict.status
+        verdict = self.verdict and self.state.verdict
+        return verdict.status if verdict else Status.RUNNING
 
     def apply(self, record: Started | Ended, raw: bytes) -> None:
-        self.state = fold(self.state, record)
-        if self.state.started is record:
+        self._state = state = fold(self.state, record)
+        if state.started is record:
             self.started = raw.decode()
-        elif self.state.verdict is record:
+        elif state.verdict is record:
             self.verdict = raw.decode()
 
     def document(self) -> dict[str, Any]:
@@ -54,7 +65,21 @@ class DeliveryFold:
 class RunFold:
     """One RequestId with all its deliveries; one row of the history."""
 
-    __slots__ = ("accepted", "changed", "deliveries", "first_seen_ms", "function", "request_id", "row", "shown", "void")
+    __slots__ = (
+        "accepted",
+        "changed",
+        "deliveries",
+        "facts_stored",
+        "first_seen_ms",
+        "function",
+        "had_waited",
+        "progress",
+        "request_id",
+        "row",
+        "shown",
+        "stored_ms",
+        "void",
+    )
 
     def __init__(self, *, row: int, request_id: str, function: str, first_seen_ms: int) -> None:
         self.row = row
@@ -65,9 +90,17 @@ class RunFold:
         self.accepted: str | None = None
         self.deliveries: dict[str, DeliveryFold] = {}
         self.shown: DeliveryFold | None = None
+        #: What the shown delivery said last, as it is stored.
+        self.progress: str | None = None
         #: Void verdicts found since it was loaded.
         self.void = 0
         self.changed = False
+        #: What the stored row counts for; nothing while there is none.
+        self.facts_stored: list[Fact] = []
+        #: How long it waited was counted before.
+        self.had_waited = False
+        #: first_seen_ms of the stored row; None while there is none.
+        self.stored_ms: int | None = None
 
     def restore(self, accepted: str | None, shown: DeliveryFold | None, older: str | None) -> None:
         self.accepted = accepted
@@ -96,7 +129,14 @@ class RunFold:
             self.changed = True
             if self.shown is None or _is_newer(name, self.shown.name):
                 self.shown = known
+                self.progress = None
         return known
+
+    def say(self, progress: Progress) -> None:
+        """Of an older delivery nobody wants to know it."""
+        if self.meet(progress.delivery) is self.shown:
+            self.progress = orjson.dumps([progress.fraction, progress.message, progress.at_ms]).decode()
+            self.changed = True
 
     @property
     def status(self) -> Status:
@@ -106,6 +146,12 @@ class RunFold:
     def ended_at_ms(self) -> int | None:
         verdict = self.shown and self.shown.state.verdict
         return verdict.ended_at_ms if verdict else None
+
+    @property
+    def waited_ms(self) -> int | None:
+        """Of a second delivery it is not known: only the first has its time of acceptance."""
+        started = None if len(self.deliveries) != 1 or self.shown is None else self.shown.state.started
+        return None if started is None or self.accepted is None else started.started_at_ms - self.first_seen_ms
 
     def older(self) -> bytes | None:
         others = [each.document() for each in self.deliveries.values() if each is not self.shown]
@@ -121,7 +167,9 @@ def _is_newer(name: str, shown: str) -> bool:
 
 
 def run_document(row: Mapping[str, Any]) -> RunDocument:
-    """row: request_id, function, status, deliveries and the raw records accepted, started, verdict (JSON or None)."""
+    """row: request_id, function, status, deliveries and the raw records accepted, started, verdict, progress (JSON or
+    None).
+    """
     accepted = orjson.loads(row["accepted"] or b"{}")
     document = queued_document(
         request_id=row["request_id"],
@@ -137,6 +185,8 @@ def run_document(row: Mapping[str, Any]) -> RunDocument:
         apply_started(document, orjson.loads(row["started"]))
     if row["verdict"]:
         apply_verdict(document, orjson.loads(row["verdict"]))
+    if row["progress"]:
+        document["progress"] = progress_document(*orjson.loads(row["progress"]))
     if row["deliveries"] > 1:
         document["deliveries"] = row["deliveries"]
     return document

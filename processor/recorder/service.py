@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 
 from processor.core.clock import Clock
+from processor.core.failpoints import failpoint
 from processor.core.loop import LoopService
 from processor.core.topics import LOGS, RUNS
 from processor.recorder.batch import decode_batch
@@ -13,9 +14,13 @@ from processor.transport.abstract import Bounds, Reader, Record, TopicPartition,
 
 log = logging.getLogger(__name__)
 
-#: One transaction takes at most this many records, or what came within this time after the first.
-BATCH_RECORDS = 2_000
+#: One transaction takes at most this many records, or this much and one piece more, or what came within this time after
+#: the first. Large ones are for catching up: half the work of a transaction is the same for 500 records and for 5,000.
+BATCH_RECORDS = 5_000
+BATCH_BYTES = 33_554_432
 BATCH_SEC = 0.05
+#: A verdict may have a megabyte, so they are fetched by the piece.
+_PIECE_RECORDS = 500
 EXPIRE_EVERY_SEC = 600.0
 _CALL_LIMIT_SEC = 10.0
 
@@ -48,7 +53,9 @@ class RecorderService(LoopService):
                 if records:
                     batch = decode_batch(records)
                     batch.missed, missed = missed, 0
+                    failpoint("recorder.batch.before")
                     self._store.apply(batch, _offsets_after(records))
+                    failpoint("recorder.commit.after")
                     self.applied += len(records)
                 self._expire()
         finally:
@@ -73,13 +80,16 @@ class RecorderService(LoopService):
         return missed
 
     def _gather(self, reader: Reader) -> list[Record]:
-        records = reader.poll(BATCH_RECORDS, BATCH_SEC)
+        records = reader.poll(_PIECE_RECORDS, BATCH_SEC)
         deadline_sec = self._clock.boottime() + BATCH_SEC
-        while records and len(records) < BATCH_RECORDS:
+        left_bytes = BATCH_BYTES - _bytes_of(records)
+        while records and len(records) < BATCH_RECORDS and left_bytes > 0:
             left_sec = deadline_sec - self._clock.boottime()
             if left_sec <= 0 or self.stopping.is_set():
                 break
-            records += reader.poll(BATCH_RECORDS - len(records), left_sec)
+            more = reader.poll(min(_PIECE_RECORDS, BATCH_RECORDS - len(records)), left_sec)
+            left_bytes -= _bytes_of(more)
+            records += more
         return records
 
     def _expire(self) -> None:
@@ -87,6 +97,10 @@ class RecorderService(LoopService):
         if now_sec >= self._next_expiry_sec:
             more = self._store.expire(self._clock.unix_ms())
             self._next_expiry_sec = now_sec + (0.0 if more else EXPIRE_EVERY_SEC)
+
+
+def _bytes_of(records: list[Record]) -> int:
+    return sum(len(each.value or b"") for each in records)
 
 
 def start_offset(stored: int | None, bounds: Bounds) -> int:

@@ -7,124 +7,86 @@ after a few seconds with HistoryUnavailable.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from processor.core.errors import HeadraceError
-from processor.core.run import Status
 from processor.recorder.batch import Batch, LogChunk, decode_chunk
-from processor.recorder.document import RunDocument, apply_verdict, is_ended, queued_document, timestamp
+from processor.recorder.document import (
+    RunDocument,
+    apply_verdict,
+    is_ended,
+    progress_document,
+    queued_document,
+    timestamp,
+    unix_ms_of,
+)
+from processor.recorder.errors import BadCursor, HistoryAddressInvalid, HistoryError, HistoryTooNew, HistoryUnavailable
+from processor.recorder.gaps import LATE_LINES_MS, marker, shown, told_in_vain
+from processor.recorder.queries import (
+    LEVELS,
+    MAX_PAGE,
+    PAGE_LIMITS,
+    Activity,
+    ActivityQuery,
+    FoundLine,
+    FoundPage,
+    LinePage,
+    LinePlace,
+    LineQuery,
+    LogLine,
+    Place,
+    QueuedRuns,
+    RunPage,
+    RunQuery,
+    percentile_ms,
+)
 from processor.transport.abstract import TopicPartition
 
 #: The whole of the recorder that others may import, the two formats included that the live path shares with it.
 __all__ = [
+    "LATE_LINES_MS",
+    "LEVELS",
     "MAX_PAGE",
     "MAX_POSITION",
     "PAGE_LIMITS",
+    "Activity",
+    "ActivityQuery",
     "BadCursor",
     "Batch",
+    "FoundLine",
+    "FoundPage",
+    "HistoryAddressInvalid",
     "HistoryError",
     "HistoryStore",
     "HistoryTooNew",
     "HistoryUnavailable",
     "LinePage",
+    "LinePlace",
+    "LineQuery",
     "LogChunk",
     "LogLine",
     "Place",
+    "QueuedRuns",
     "RunDocument",
     "RunPage",
     "RunQuery",
     "apply_verdict",
     "decode_chunk",
     "is_ended",
+    "marker",
+    "percentile_ms",
+    "progress_document",
     "queued_document",
+    "shown",
     "timestamp",
+    "told_in_vain",
+    "unix_ms_of",
 ]
 
-#: Entries of one page of `list_runs`, and lines of one `get_lines`.
-MAX_PAGE = 1_000
 #: Counting costs some 100 ns for each run before it.
 MAX_POSITION = 100_000
-
-
-class HistoryError(HeadraceError):
-    """The history could not do what was asked."""
-
-    remedy = "Look at the recorder's log, and at the free space of the history database's disk."
-
-
-class HistoryUnavailable(HistoryError):
-    """The history database did not answer."""
-
-
-class HistoryTooNew(HistoryError):
-    """The history database was written by a newer version of Headrace."""
-
-    remedy = "Start the newer version again, or point HEADRACE_HISTORY__URL at another database."
-
-
-class BadCursor(HistoryError):
-    """The cursor is not one that this history has handed out."""
-
-    remedy = "Leave the cursor out to begin with the newest run."
-
-
-class LogLine(NamedTuple):
-    seq: int
-    #: "stdout", "stderr", "log", or "platform" for what Headrace itself says.
-    stream: str
-    level: str | None
-    unix_ms: int
-    text: str
-
-
-class LinePage(NamedTuple):
-    #: Which delivery the lines are of; None while no delivery is known.
-    delivery: str | None
-    lines: list[LogLine]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunQuery:
-    function: str | None = None
-    status: Status | None = None
-    #: Only runs accepted at or after this time.
-    since_ms: int | None = None
-    #: `RunPage.cursor` of the page before.
-    cursor: str | None = None
-    limit: int = 50
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunPage:
-    #: Newest first; without `result`, which can have a megabyte: ask for the run itself.
-    runs: list[RunDocument]
-    #: For the next page; None when this is the last.
-    cursor: str | None
-
-
-class Place(NamedTuple):
-    """Where a page ended: runs are ordered by (time accepted, number of the row)."""
-
-    accepted_at_ms: int
-    row: int
-
-    def cursor(self) -> str:
-        return base64.urlsafe_b64encode(f"{self.accepted_at_ms}.{self.row}".encode()).rstrip(b"=").decode()
-
-    @classmethod
-    def parse(cls, cursor: str) -> Place:
-        """Raises BadCursor."""
-        try:
-            padded = cursor + "=" * (-len(cursor) % 4)
-            accepted_at_ms, row = base64.b64decode(padded, b"-_", validate=True).decode("ascii").split(".")
-            return cls(int(accepted_at_ms), int(row))
-        except (ValueError, binascii.Error) as error:
-            raise BadCursor(f"{cursor!r} is not a cursor of this list") from error
+#: No retention may be shorter: a run may last a day, and people look at it the day after.
+MIN_DAYS = 3
 
 
 class HistoryStore(ABC):
@@ -149,8 +111,23 @@ class HistoryStore(ABC):
         self, request_id: str, *, delivery: str | None = None, after_seq: int = 0, limit: int = MAX_PAGE
     ) -> LinePage:
         """Lines with a seq above after_seq, in order; delivery None: of the newest one. Fewer lines than limit: there
-        are no more yet.
+        are no more yet. Where lines are missing between two others, a marker says how many (recorder/gaps.py), beyond
+        the limit.
         """
+
+    @abstractmethod
+    def search_lines(self, query: LineQuery) -> FoundPage:
+        """Looks through the log for about a second at most; the page's cursor goes on from there. Raises BadCursor."""
+
+    @abstractmethod
+    def activity(self, query: ActivityQuery) -> list[Activity]:
+        """One entry for each function and bucket in which anything happened, by time. Costs the same however many runs
+        there are. Waits of runs that an earlier version recorded are not known.
+        """
+
+    @abstractmethod
+    def queued(self) -> list[QueuedRuns]:
+        """What waits, by function, the oldest first. Costs some 100 ns for each queued run."""
 
     @abstractmethod
     def object_events(self, function: str, source: str, subjects: Collection[str]) -> Mapping[str, Collection[str]]:
@@ -172,9 +149,22 @@ class HistoryStore(ABC):
 
     @abstractmethod
     def open_for_writing(self) -> None:
-        """Creates or upgrades the database. Called by the one writer, in the thread that will call `apply`.
+        """Creates or upgrades the database; several may do so at once. Called in the thread that will call `apply`.
         Raises HistoryUnavailable, HistoryTooNew.
         """
+
+    @abstractmethod
+    def schema_version(self) -> int:
+        """Of the database as it is; 0: it is empty, or not there yet. What this version writes: `known_version`."""
+
+    @property
+    @abstractmethod
+    def known_version(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where it is, for people: a path, or an address without its password."""
 
     @abstractmethod
     def offsets(self) -> Mapping[TopicPartition, int]:
@@ -193,7 +183,3 @@ class HistoryStore(ABC):
     @abstractmethod
     def close(self) -> None:
         """Closes the writer and every reader. Nothing may be read or written afterwards."""
-
-
-#: What `RunQuery.limit` may be.
-PAGE_LIMITS = range(1, MAX_PAGE + 1)

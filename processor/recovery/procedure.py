@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from processor.core.clock import Clock
+from processor.core.failpoints import failpoint
 from processor.core.inflight import Intent, Sign, SignKind, executor_partition
 from processor.core.ledger import DeliveryState, Ended, encode
 from processor.core.recovery import Findings, Remedy, decide
@@ -49,6 +50,7 @@ class Recovery:
         executors: each with the offset of its last heartbeat before the silence; None where it is certain that it is
         gone, whatever was read.
         """
+        failpoint("recovery.declare.before")
         producer = self._transport.producer()
         try:
             for executor, after in executors.items():
@@ -58,6 +60,7 @@ class Recovery:
                 )
                 producer.append(INSTANCES.name, sign.encode(), key=sign.key, partition=0)
             producer.flush(CALL_SEC)
+            failpoint("recovery.declare.after")
         finally:
             producer.close()
 
@@ -85,9 +88,12 @@ class Recovery:
         queues = {_queue(intent) for intent in first.where(chosen).values()}
         if not queues:
             return 0
+        failpoint("recovery.read.intents")
         # The order of these three reads is the proof (core/recovery.py): never ask earlier what may know more later.
         committed = self._transport.admin().committed(EXECUTOR_GROUP, queues, CALL_SEC)
+        failpoint("recovery.read.committed")
         held = self._read_inflight(reader, self._everywhere())
+        failpoint("recovery.read.held")
         # Only of these: beside a run of a day somewhere else there would be a day of records to read.
         ours = {key: each for key, each in held.where(chosen).items() if _queue(each) in committed}
         deliveries = read_deliveries(
@@ -97,6 +103,7 @@ class Recovery:
             since_ms=min((held.since_ms[key] for key in ours), default=0) - RUNS_MARGIN_MS,
             run_partitions=self._run_partitions,
         )
+        failpoint("recovery.read.ledger")
         remedies = [(each, _remedy(each, committed, held, deliveries)) for each in ours.values()]
         self._carry_out(remedies)
         return sum(remedy is Remedy.WAIT for _, remedy in remedies)
@@ -107,16 +114,20 @@ class Recovery:
         try:
             for intent, remedy in remedies:
                 if remedy is Remedy.CLOSE:
+                    failpoint("recovery.close.before")
                     self._append_lost(producer, intent)
                     self.counts.closed += 1
                 self.counts.waiting += remedy is Remedy.WAIT
+            failpoint("recovery.verdicts.before")
             producer.flush(CALL_SEC)
+            failpoint("recovery.verdicts.after")
             for intent, remedy in remedies:
                 if remedy is not Remedy.WAIT:
                     partition = executor_partition(intent.executor, self._inflight_partitions)
                     producer.append(INFLIGHT.name, None, key=intent.key, partition=partition)
                     self.counts.tombstoned += remedy is Remedy.TOMBSTONE
             producer.flush(CALL_SEC)
+            failpoint("recovery.tombstones.after")
         finally:
             producer.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from processor.core.clock import Clock
 from processor.core.errors import Undecodable
+from processor.core.failpoints import failpoint
 from processor.core.inflight import Sign, SignKind
 from processor.core.lifesigns import WATCH_BEAT_SEC, DeathWatch, OwnBeat
 from processor.core.topics import INSTANCES
@@ -69,16 +70,18 @@ class LifeSigns:
         self._reader.close()
 
     def _beat(self, now_sec: float) -> None:
+        failpoint("recovery.beat.before")
         sign = Sign(kind=SignKind.HEARTBEAT, process=self._process, role=ROLE, at_ms=self._clock.unix_ms())
         self._producer.append(INSTANCES.name, sign.encode(), key=sign.key, partition=0)
         self._producer.flush(CALL_SEC)
+        failpoint("recovery.beat.after")
         self._unread[sign.at_ms] = OwnBeat(sent_sec=now_sec, durable_sec=self._clock.boottime())
         while len(self._unread) > KEPT_BEATS:
             self._unread.popitem(last=False)
 
-    def _forget(self, recoveries: list[str]) -> None:
+    def _forget(self, processes: list[str]) -> None:
         """Who was killed left its key behind, and every reader of this topic would read it for ever."""
-        for process in recoveries:
+        for process in processes:
             sign = Sign(kind=SignKind.HEARTBEAT, process=process, role=ROLE, at_ms=0)
             self._producer.append(INSTANCES.name, None, key=sign.key, partition=0)
 

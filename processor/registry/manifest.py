@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from processor.registry.manifest_errors import problems_of
 from processor.registry.manifest_model import FunctionEntry, FunctionName, ManifestDocument
+from processor.registry.manifest_schedules import same_schedules
 from processor.registry.problems import EntryInvalid, ManifestInvalid, Problem
 from processor.registry.spec import FunctionSpec
 from processor.registry.yaml_document import YamlDocument, read_yaml
@@ -34,7 +35,7 @@ def load_manifest(path: Path) -> Manifest:
     problems = yaml.problems
     checked: ManifestDocument | None = None
     if yaml.value is not None or not problems:
-        problems += _located(_code_problems(yaml.value, path.parent), yaml, file)
+        problems += _located(_problems_beside(yaml.value, path.parent), yaml, file)
         try:
             checked = ManifestDocument.model_validate(yaml.value)
         except ValidationError as error:
@@ -62,7 +63,7 @@ def parse_entry(name: str, document: object, base_dir: Path) -> FunctionSpec:
         entry = FunctionEntry.model_validate(document)
     except ValidationError as error:
         problems += [_shown(each, document) for each in problems_of(error)]
-    problems += [_shown(each, document) for each in _entry_code_problems((), document, base_dir)]
+    problems += [_shown(each, document) for each in _entry_problems((), document, base_dir)]
     if problems or entry is None:
         raise EntryInvalid(problems)
     return _spec(name, entry, base_dir.absolute(), ())
@@ -100,7 +101,7 @@ def _shown(problem: Problem, document: Any) -> Problem:
     return replace(problem, value=document if isinstance(document, str) else orjson.dumps(document).decode())
 
 
-def _code_problems(document: Any, base_dir: Path) -> list[Problem]:
+def _problems_beside(document: Any, base_dir: Path) -> list[Problem]:
     """Beside the shape's check, so that one reading shows both kinds of mistakes."""
     functions = document.get("functions") if isinstance(document, dict) else None
     if not isinstance(functions, dict):
@@ -108,12 +109,18 @@ def _code_problems(document: Any, base_dir: Path) -> list[Problem]:
     return [
         problem
         for name, entry in functions.items()
-        for problem in _entry_code_problems(("functions", name), entry, base_dir)
+        for problem in _entry_problems(("functions", name), entry, base_dir)
     ]
 
 
-def _entry_code_problems(path: tuple[str, ...], entry: object, base_dir: Path) -> list[Problem]:
-    code = entry.get("code", ".") if isinstance(entry, dict) else None
+def _entry_problems(path: tuple[str, ...], entry: object, base_dir: Path) -> list[Problem]:
+    if not isinstance(entry, dict):
+        return []  # the shape's check reports it
+    return _entry_code_problems(path, entry, base_dir) + same_schedules(path, entry.get("events"))
+
+
+def _entry_code_problems(path: tuple[str, ...], entry: dict[str, Any], base_dir: Path) -> list[Problem]:
+    code = entry.get("code", ".")
     if not isinstance(code, str) or not code or "://" in code or "\0" in code:
         return []  # the shape's check reports it
     found = base_dir / code

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 from processor.core.clock import Clock, SystemClock
+from processor.core.failpoints import failpoint
 from processor.core.function import Function, encode_function
 from processor.core.topics import FUNCTIONS, QUEUE_PREFIX, queue_topic
 from processor.registry.code_store import CodeStore
@@ -17,8 +19,8 @@ from processor.transport.replay import read_until
 #: Each call to the broker while deploying.
 _CALL_SEC = 30.0
 _BATCH = 1_000
-#: A deploy that comes in between may undo a resume once; not every time.
-_PAUSE_ATTEMPTS = 3
+#: A deploy that comes in between may undo it once; not every time.
+_SWITCH_ATTEMPTS = 3
 
 
 class Registry:
@@ -111,19 +113,27 @@ class Registry:
         """Stops or resumes the claiming of its events, and returns it as it is on the log. Nothing happens when it is
         so already. Blocks for seconds. Raises NotDeployed, DeployConflict, TransportError.
         """
+        return self._switch(name, actor, "paused", paused)
+
+    def set_enabled(self, name: str, enabled: bool, *, actor: str) -> Function:
+        """The same for the acceptance of its events; the next deploy sets it as its manifest says."""
+        return self._switch(name, actor, "enabled", enabled)
+
+    def _switch(self, name: str, actor: str, what: str, value: bool) -> Function:
         with self._deploying:
             self.catch_up(_CALL_SEC)
             function = self.view.get(name)
             if function is None:
                 raise NotDeployed(name)
-            if function.paused == paused and name not in self.view.unsettled:
+            if getattr(function, what) == value and name not in self.view.unsettled:
                 return function
-            for _ in range(_PAUSE_ATTEMPTS):
-                self._write(replace(function, paused=paused, revision=function.revision + 1), actor)
+            for _ in range(_SWITCH_ATTEMPTS):
+                changed: dict[str, Any] = {what: value, "revision": function.revision + 1}
+                self._write(replace(function, **changed), actor)
                 now = self._settled(name, actor)
                 if now is None:
                     raise NotDeployed(name)
-                if now.paused == paused:
+                if getattr(now, what) == value:
                     return now
                 function = now
             raise DeployConflict(name, "others change it all the time")
@@ -168,8 +178,10 @@ class Registry:
         producer = self._transport.producer()
         try:
             headers = (("actor", actor.encode()),)
+            failpoint("functions.append.before")
             producer.append(FUNCTIONS.name, value, key=name.encode(), partition=0, headers=headers)
             producer.flush(_CALL_SEC)
+            failpoint("functions.append.after")
         finally:
             producer.close()
 

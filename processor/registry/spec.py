@@ -77,6 +77,6 @@ def notes(function: Function) -> list[str]:
         return []
     return [
         f"{function.name}: concurrency {function.concurrency} is below its {function.queue_partitions} queue "
-        f"partitions, which are fixed at creation: {function.concurrency} of them are served at a time, in turn. "
-        f"To change the partitions, delete the function and create it again."
+        f"partitions, which are fixed at creation: one executor keeps to it, several run one each at the least, up to "
+        f"{function.queue_partitions} together. To change the partitions, delete the function and create it again."
     ]

@@ -81,13 +81,19 @@ class TransportUnavailable(TransportError):
     """The broker (or the disk) did not answer within the time limit."""
 
 
+class NotLetIn(TransportUnavailable):
+    """The broker answers, and does not let us in."""
+
+
 class AppendFailed(TransportError):
     """An append of this session failed; its session takes no more."""
 
-    def __init__(self, outcome: Outcome, reason: str) -> None:
+    def __init__(self, outcome: Outcome, reason: str, *, too_large: bool = False) -> None:
+        """too_large: the log took none of a batch because of its size; its topic takes less than ours should."""
         super().__init__(f"append failed ({outcome.value}): {reason}")
         self.outcome = outcome
         self.reason = reason
+        self.too_large = too_large
 
 
 class RecordTooLarge(TransportError):
@@ -135,6 +141,13 @@ class Producer(ABC):
 
         Raises AppendFailed(NO or UNKNOWN) otherwise: then each record since the last good flush is unknown to the
         caller, and the session is broken. UNKNOWN also after timeout_sec.
+        """
+
+    @abstractmethod
+    def landed(self, timeout_sec: float) -> bool:
+        """The same, with patience: False after timeout_sec, and the session goes on to wait for its answers.
+
+        Raises AppendFailed as `flush` does, when a record has failed or was given up (Kafka: after 10 s).
         """
 
     @abstractmethod

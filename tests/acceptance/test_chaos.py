@@ -66,6 +66,14 @@ def test_a_long_run_on_a_broker_of_its_own_keeps_every_promise(seed: str, protoc
     check(chaos("--seed", seed, "--minutes", LONG_MINUTES, "--transport", "kafka", "--group-protocol", protocol))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1_000)
+def test_a_long_run_on_three_brokers_that_lose_their_leaders_keeps_every_promise() -> None:
+    report = chaos("--seed", "44", "--minutes", LONG_MINUTES, "--transport", "kafka", "--nodes", "3")
+    check(report)
+    assert report[1]["by_fault"]["kill leader of"] > 0
+
+
 @pytest.mark.timeout(120)
 def test_a_run_that_is_told_to_stop_leaves_no_process_behind() -> None:
     command = [*MAIN, "--seed", "1", "--minutes", "1", "--no-disk", "-o", "json"]

@@ -5,8 +5,7 @@ of this, in one process, is tests/integration/{test_trigger_control,test_rejecte
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from processor.core.request_id import request_id
 from processor.core.topics import INTAKE
 from processor.transport.kafka import KafkaTransport
 from tests.acceptance.kafka_site import ROLES, Site
+from tests.waiting import until
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 LIMIT_SEC = 40.0
@@ -53,13 +53,6 @@ def deploy(site: Site, name: str) -> None:
 
 def ask(site: Site, *arguments: str) -> Any:
     return json.loads(site.command(*arguments, "-o", "json"))
-
-
-def until(reached: Callable[[], bool]) -> None:
-    deadline_sec = time.monotonic() + LIMIT_SEC
-    while not reached():
-        assert time.monotonic() < deadline_sec
-        time.sleep(0.2)
 
 
 def send_for(site: Site, function: str) -> None:

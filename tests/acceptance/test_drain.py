@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from tests.acceptance.callers import starts, verdicts
 from tests.acceptance.dev_server import DevServer
 from tests.acceptance.http_api import ask
 from tests.acceptance.kafka_site import ROLES, Site
+from tests.waiting import until
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 WAIT_SEC = 40.0
@@ -33,13 +33,6 @@ functions:
 
 def manifest(folder: Path) -> str:
     return MANIFEST.format(code=FUNCTIONS, j=folder / "journal", g=folder / "gate")
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SEC
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def started_pid(journal: Path, run: str) -> int:
@@ -117,6 +110,24 @@ def site(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[Si
         yield made
     finally:
         made.stop()
+
+
+def test_an_executor_that_is_asked_to_drain_finishes_its_run_and_leaves_what_waits_to_others(site: Site) -> None:
+    running, waiting = (
+        str(ask(site.port, "POST", "/v1/functions/gated/invocations", b"{}").document["request_id"]) for _ in range(2)
+    )
+    until(lambda: len(starts(site.journal)) == 1)
+    first = next(iter(starts(site.journal)))
+    executor = site.roles["executor"]
+    until(lambda: executor_name() in site.command("executors", "ls"))
+    assert site.command("executors", "drain", executor_name()).endswith(" drains\n")
+    until(lambda: "draining" in site.command("executors", "ls"))
+    (site.folder / "gate").touch()
+    assert executor.join(WAIT_SEC) == 0
+    assert starts(site.journal).keys() == {first} < {running, waiting}
+    site.start("executor")
+    until(lambda: len(site.verdicts()) == 2)
+    assert {each.status_code for [each] in site.verdicts().values()} == {StatusCode.OK}
 
 
 def test_each_role_told_once_ends_in_order_and_an_executor_told_twice_leaves_a_verdict(site: Site) -> None:

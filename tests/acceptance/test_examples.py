@@ -46,6 +46,21 @@ def dev(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield environment
 
 
+def test_the_sample_for_cloudevents_runs_once_for_an_event_that_is_sent_twice(dev: dict[str, str]) -> None:
+    gateway = int(dev["HEADRACE_GATEWAY__PORT"])
+    event = {"specversion": "1.0", "id": "1", "source": "/shops/7", "type": "com.example.order.paid"}
+    body = orjson.dumps(event | {"data": {"order": 7}})
+    structured = {"content-type": "application/cloudevents+json"}
+    answers = [ask(gateway, "POST", "/v1/events", body, headers=structured) for _ in range(2)]
+    assert [each.status for each in answers] == [202, 202]
+    assert answers[0].document == answers[1].document
+    assert wait_for_run(dev, "order-events")["result"] == {"shop": "/shops/7", "order": 7, "what": "paid"}
+    listed = orjson.loads(headrace(["runs", "ls", "--function", "order-events", "-o", "json"], dev))
+    assert [each["request_id"] for each in listed["runs"]] == answers[0].document["request_ids"]
+    foreign = orjson.dumps(event | {"type": "com.example.invoice"})
+    assert ask(gateway, "POST", "/v1/events", foreign, headers=structured).status == 404
+
+
 def test_the_samples_behind_http_a_schedule_and_a_webhook_run(dev: dict[str, str]) -> None:
     listener = int(dev["HEADRACE_TRIGGERS__PORT"])
     order = b'{"lines": [{"price": 2.5, "count": 4}]}'

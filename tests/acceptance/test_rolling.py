@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from processor.ops.processes import CommandFailed, Role
 from tests.acceptance.callers import Caller, starts
 from tests.acceptance.http_api import ask
 from tests.acceptance.kafka_site import ROLES, Site
+from tests.waiting import until
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 WAIT_SEC = 60
@@ -57,13 +57,6 @@ def begin_long_runs(site: Site, count: int) -> set[str]:
     runs = {str(each.document["request_id"]) for each in answers}
     until(lambda: runs <= starts(site.journal).keys())
     return runs
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SEC
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def replace(site: Site, name: str) -> Role:

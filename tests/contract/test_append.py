@@ -96,6 +96,18 @@ def test_a_session_with_a_linger_flushes_all_the_same(transport: Transport) -> N
     assert [each.value for each in read(transport, [partition])] == numbered(50)
 
 
+def test_who_waits_patiently_is_told_not_yet_and_then_that_it_landed_once(transport: Transport) -> None:
+    (partition,) = create(transport, "t")
+    producer = transport.producer(linger_ms=20)
+    for value in numbered(50):
+        producer.append("t", value, partition=0)
+    producer.landed(0.0)  # hardly, and if not, nothing is lost by it
+    producer.append("t", b"50", partition=0)
+    assert producer.landed(CALL_SEC)
+    producer.close()
+    assert [each.value for each in read(transport, [partition])] == [*numbered(50), b"50"]
+
+
 def test_a_record_of_one_megabyte_fits(transport: Transport) -> None:
     (partition,) = create(transport, "t")
     values = [bytes([number]) * 1_000_000 for number in range(5)]

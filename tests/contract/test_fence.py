@@ -127,3 +127,17 @@ def test_a_commit_before_a_partition_moves_is_seen_by_its_next_owner(transport: 
             until(lambda: len(new.owned()) == len(old.owned()) == 1, old, new)
             (moved,) = new.owned()
             assert new.committed_on_assign == {moved: Committed(1, "old")}
+
+
+def test_what_was_polled_and_not_claimed_is_committed_by_nobody(transport: Transport) -> None:
+    """Else nobody would ever start it. Members that go, and one that is thrown away, are asked too."""
+    partitions = create(transport, "t", partitions=2)
+    for partition in partitions:
+        write(transport, partition, numbered(10))
+    with Member(transport, "g", ["t"]) as first:
+        until(lambda: len(first.received) == 20, first)
+        with Member(transport, "g", ["t"]) as second:
+            until(lambda: len(first.owned()) == len(second.owned()) == 1, first, second)
+        first.consumer.leave()
+    committed = transport.admin().committed("g", partitions, CALL_SEC)
+    assert committed == dict.fromkeys(partitions), "I2: what is skipped has no verdict"

@@ -40,3 +40,22 @@ def loops(event: Any, context: Any) -> None:
     print("about to loop")
     while True:
         pass
+
+
+def returns_a_megabyte(event: Any, context: Any) -> Any:
+    return os.urandom(450_000).hex()  # what compression does not make small
+
+
+def returns_ten_megabytes(event: Any, context: Any) -> Any:
+    return "x" * 10_000_000
+
+
+def raises_ten_megabytes(event: Any, context: Any) -> NoReturn:
+    raise ValueError("x" * 10_000_000)
+
+
+def returns_a_deep_nest(event: Any, context: Any) -> Any:
+    nest: list[Any] = []
+    for _ in range(event["levels"]):
+        nest = [nest]
+    return nest

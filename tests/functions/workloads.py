@@ -226,3 +226,25 @@ def leaves_files(event: Any, context: Any) -> NoReturn:
 def remaining(event: Any, context: Any) -> int:
     milliseconds: int = context.get_remaining_time_in_millis()
     return milliseconds
+
+
+def tells_how_far_it_is(event: Any, context: Any) -> None:
+    """event: the steps; the last one is told right before the end."""
+    for step in range(event + 1):
+        context.progress(step / event, f"step {step}")
+    print("done")
+
+
+def tells_nonsense(event: Any, context: Any) -> str:
+    context.progress(7, "x" * 1_000_000)
+    try:
+        context.progress("half")
+    except TypeError as error:
+        return str(error)
+    return "nothing was said"
+
+
+def tells_and_exits(event: Any, context: Any) -> None:
+    context.progress(0.1)
+    context.progress(0.2, "last words")
+    sys.exit(3)

@@ -61,18 +61,40 @@ class IntakeLog(Appender):
 
 
 class Rig:
-    def __init__(self, base: Path, settle_sec: float, failures: int, **settings: object) -> None:
-        self.folder = base / "in"
+    def __init__(
+        self, base: Path, folder: Path, settle_sec: float, limit_sec: float, failures: int, **settings: object
+    ) -> None:
+        self.folder = folder
         self.intake = IntakeLog(failures)
         clock = SystemClock()
         self.seen = FolderSeen(base / "triggers.db", clock)
         acceptor = Acceptor(functions={"f": FUNCTION}.get, appender=self.intake, clock=clock)
-        shared = FolderTriggers(
-            intake=Intake(acceptor, self.intake), seen=self.seen, clock=clock, settle_sec=settle_sec
+        self._shared = FolderTriggers(
+            intake=Intake(acceptor, self.intake),
+            seen=self.seen,
+            clock=clock,
+            settle_sec=settle_sec,
+            limit_sec=limit_sec,
         )
         given = {"path": str(self.folder), "pattern": "*", "event_format": "data", **settings}
-        binding = Binding(function="f", creation=1, kind="folder", settings=given)
-        self.trigger = FolderTrigger(binding, shared)
+        self._binding = Binding(function="f", creation=1, kind="folder", settings=given)
+        self.trigger = FolderTrigger(self._binding, self._shared)
+        self.running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.running = asyncio.create_task(self.trigger.run())
+
+    async def stop(self) -> None:
+        assert self.running is not None
+        self.running.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.running
+
+    async def restart(self) -> None:
+        """As when it is paused and resumed: by another adapter."""
+        await self.stop()
+        self.trigger = FolderTrigger(self._binding, self._shared)
+        self.start()
 
     async def until_keys(self, *keys: str) -> None:
         async with asyncio.timeout(LIMIT_SEC):
@@ -107,20 +129,28 @@ class Rig:
 
 @asynccontextmanager
 async def rig_in(
-    base: Path, *, settle_sec: float = 0.05, failures: int = 0, make: bool = True, **settings: object
+    base: Path,
+    *,
+    folder: Path | None = None,
+    settle_sec: float = 0.05,
+    limit_sec: float = LIMIT_SEC,
+    failures: int = 0,
+    make: bool = True,
+    **settings: object,
 ) -> AsyncIterator[Rig]:
-    """settle_sec: of files that are found, and of empty ones."""
-    rig = Rig(base, settle_sec, failures, **settings)
+    """folder: left out: one below base. settle_sec: of files that are found, and of empty ones. limit_sec: of a call
+    into the folder.
+    """
+    rig = Rig(base, folder or base / "in", settle_sec, limit_sec, failures, **settings)
     if make:
         rig.folder.mkdir(exist_ok=True)
-    running = asyncio.create_task(rig.trigger.run())
+    rig.start()
     try:
         yield rig
-        assert not running.done(), "the adapter ended by itself"
+        assert rig.running is not None
+        assert not rig.running.done(), "the adapter ended by itself"
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        await rig.stop()
         rig.seen.close()
 
 

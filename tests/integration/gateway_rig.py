@@ -154,11 +154,11 @@ class Rig:
         return await self.ask("POST", "/v1/functions/resize/invocations", headers=named, body=body)
 
     @contextlib.asynccontextmanager
-    async def follow(self, request_id: str, *, after: int | None = None) -> AsyncIterator[Events]:
+    async def follow(self, request_id: str, *, after: int | None = None, query: str = "") -> AsyncIterator[Events]:
         connection = await self.connect()
         try:
             headers = [] if after is None else [("last-event-id", str(after))]
-            await connection.send("GET", f"/v1/runs/{request_id}/logs?follow=1", headers)
+            await connection.send("GET", f"/v1/runs/{request_id}/logs?follow=1{query}", headers)
             status, got = await connection.head()
             assert (status, got["content-type"]) == (200, "text/event-stream; charset=utf-8")
             async with asyncio.timeout(LIMIT_SEC):

@@ -21,7 +21,7 @@ from processor.core.rejected import Rejection, rejection_of
 from processor.dispatcher.accept import Acceptor
 from processor.dispatcher.bulk import BulkAppender
 from processor.transport.abstract import Appended, Appender, AppendFailed, Headers, Outcome, Producer
-from triggers.abstract import Binding, TriggerState
+from triggers.abstract import Binding, MissingSources, TriggerState
 from triggers.intake import Intake
 from triggers.kafka import Cluster, KafkaTrigger, KafkaTriggers
 from triggers.kafka.adapter import Notifications
@@ -59,6 +59,10 @@ class IntakeLog(Producer, Appender):
     async def _reject(self, value: bytes | None, headers: Headers) -> Appended:
         self.rejections.append(rejection_of(value, headers))
         return Appended(outcome=Outcome.YES, partition=0, offset=0)
+
+    def landed(self, timeout_sec: float) -> bool:
+        self.flush(timeout_sec)
+        return True
 
     def flush(self, timeout_sec: float) -> None:
         pending, self._pending = self._pending, []
@@ -100,6 +104,22 @@ class Source:
         assert client.flush(LIMIT_SEC) == 0
 
 
+class Missing(MissingSources):
+    """Outlives every trigger of its rig."""
+
+    def __init__(self) -> None:
+        self.noted: set[str] = set()
+
+    def was_missing(self, trigger: str) -> bool:
+        return trigger in self.noted
+
+    async def note_missing(self, trigger: str) -> None:
+        self.noted.add(trigger)
+
+    async def forget_missing(self, trigger: str) -> None:
+        self.noted.discard(trigger)
+
+
 class Rig:
     def __init__(
         self,
@@ -112,6 +132,7 @@ class Rig:
     ) -> None:
         self.source = source
         self.log = IntakeLog()
+        self.missing = Missing()
         self.clock = SystemClock()
         self.bulk = BulkAppender(lambda: self.log)
         self.function: Function | None = Function(
@@ -120,6 +141,10 @@ class Rig:
             rate_per_sec=rate_per_sec,
         )
         self._rest = (kind, notifications, settings)
+
+    @property
+    def group(self) -> str:
+        return self._triggers().settings_of(self._binding()).group
 
     def function_rate(self, rate_per_sec: float) -> None:
         assert self.function is not None
@@ -133,18 +158,24 @@ class Rig:
         return Intake(acceptor, self.log)
 
     def trigger(self) -> KafkaTrigger:
-        kind, notifications, settings = self._rest
-        shared = KafkaTriggers(
+        return self._triggers().make(self._binding())
+
+    def _triggers(self) -> KafkaTriggers:
+        return KafkaTriggers(
             intake=self.intake,
             clock=self.clock,
             home=Cluster(bootstrap_servers=self.source.servers),
             group_prefix=f"{self.source.topic}.",
-            notifications=notifications,
+            notifications=self._rest[1],
+            missing=self.missing,
             session_ms=SESSION_MS,
         )
+
+    def _binding(self) -> Binding:
+        kind, _, settings = self._rest
         where = {"topic": self.source.topic, "start": "earliest"}
         full = {**where, **settings} if kind == "kafka" else {**settings, "source": {"kafka": where}}
-        return shared.make(Binding(function="f", creation=1, kind=kind, settings=full))
+        return Binding(function="f", creation=1, kind=kind, settings=full)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[KafkaTrigger]:

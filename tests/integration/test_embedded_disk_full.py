@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+
+import pytest
 
 from processor.core.clock import SystemClock
 from processor.core.topics import Keep, Topic
 from processor.transport.abstract import Appended, AppendFailed, Outcome, Producer, TopicPartition, Transport
 from processor.transport.embedded import EmbeddedTransport
+from processor.transport.embedded.errors import NotOpened
 from processor.transport.replay import read_to_end
 from tests.disk import SmallDisk
 
@@ -28,6 +32,21 @@ def test_a_full_disk_refuses_appends_and_heals_when_there_is_room(small_disk: Sm
         producer.close()
     with EmbeddedTransport(small_disk.path) as transport:
         assert _values(transport)[durable:] == [b"room again", b"and a new session"]
+
+
+def test_a_log_that_cannot_be_opened_on_a_full_disk_is_not_called_damaged(small_disk: SmallDisk) -> None:
+    with EmbeddedTransport(small_disk.path) as transport:
+        transport.admin().create_topics([_TOPIC], _CALL_SEC)
+    filler = small_disk.path / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    with pytest.raises(NotOpened) as refused:
+        EmbeddedTransport(small_disk.path)
+    assert "Make room" in refused.value.remedy
+    filler.unlink()
+    with EmbeddedTransport(small_disk.path) as transport:
+        assert _values(transport) == []
 
 
 def _fill(transport: Transport) -> int:

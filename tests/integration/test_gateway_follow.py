@@ -72,7 +72,8 @@ def test_lines_that_never_come_do_not_keep_the_end_away(tmp_path: Path, monkeypa
             rig.write(ended(RUN, lines=5))
             async with rig.follow(RUN) as events:
                 lines, document = await events.until("end")
-                assert numbers(lines) == [1]
+                assert numbers(lines) == [1, 5]
+                assert (lines[-1]["stream"], lines[-1]["text"]) == ("platform", "[4 lines were lost here]")
                 assert document["log_lines"] == 5
 
     asyncio.run(scenario())
@@ -113,8 +114,7 @@ def test_a_line_that_arrives_before_its_predecessor_waits_for_the_history(tmp_pa
     asyncio.run(scenario())
 
 
-def test_a_marker_in_place_of_lost_lines_is_passed(tmp_path: Path) -> None:
-    """The executor lost 3..9: the marker stands at 3, in the same record as line 10 that followed."""
+def test_lines_that_are_missing_between_two_others_are_counted_in_their_place(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with running(tmp_path) as rig:
@@ -125,7 +125,8 @@ def test_a_marker_in_place_of_lost_lines_is_passed(tmp_path: Path) -> None:
                 rig.log(RUN, 10, 11)
                 rig.write(ended(RUN, lines=11))
                 lines, _ = await events.until("end")
-                assert numbers(lines) == [1, 2, 3, 10, 11]
+                assert numbers(lines) == [1, 2, 3, 9, 10, 11]
+                assert lines[3]["text"] == "[6 lines were lost here]"
 
     asyncio.run(scenario())
 

@@ -10,11 +10,12 @@ import pytest
 from processor.core.clock import SystemClock
 from processor.core.request_id import request_id
 from processor.core.topics import TOPICS
+from processor.gateway import queues
 from processor.gateway.service import Gateway
 from processor.http.server import AddressInUse
 from processor.transport.abstract import UnknownTopic
 from processor.transport.embedded import EmbeddedTransport
-from tests.integration.gateway_rig import Reply, Rig, accepted, running, started
+from tests.integration.gateway_rig import Reply, Rig, accepted, ended, running, started
 from tests.integration.test_gateway_invoke import problem
 
 
@@ -102,16 +103,14 @@ def test_readiness_names_what_is_missing_and_liveness_does_not_care(tmp_path: Pa
     asyncio.run(scenario())
 
 
-def test_a_draining_gateway_sends_new_requests_away(tmp_path: Path) -> None:
+def test_a_stopping_gateway_is_not_ready_and_serves_what_still_comes_over_open_connections(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path, recorder=False) as rig:
             assert rig.gateway._app is not None
             rig.gateway._app.draining = True
             assert problem(await rig.ask("GET", "/readyz")) == (503, "not-ready", "the gateway is stopping")
-            refused = await rig.invoke()
-            assert problem(refused) == (503, "draining", "this gateway is stopping")
-            assert (refused.headers["connection"], refused.headers["retry-after"]) == ("close", "1")
-            assert rig.intake() == []
+            assert (await rig.invoke()).status == 202
+            assert len(rig.intake()) == 1
 
     asyncio.run(scenario())
 
@@ -192,5 +191,50 @@ def test_only_a_function_that_exists_can_be_paused(tmp_path: Path) -> None:
             assert problem(await rig.ask("POST", "/v1/functions/nobody/pause"))[:2] == (404, "unknown-function")
             assert problem(await rig.ask("GET", "/v1/functions/resize/resume"))[:2] == (405, "method-not-allowed")
             assert (await rig.ask("POST", "/v1/functions/resize/paus")).status == 404
+
+    asyncio.run(scenario())
+
+
+def test_a_disabled_function_takes_no_events_until_it_is_enabled(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path, recorder=False) as rig:
+            assert (await rig.ask("POST", "/v1/functions/resize/disable")).json["enabled"] is False
+            assert problem(await rig.invoke())[:2] == (409, "function-disabled")
+            assert (await rig.ask("POST", "/v1/functions/resize/enable")).json["enabled"] is True
+            assert (await rig.invoke()).status == 202
+            assert problem(await rig.ask("POST", "/v1/functions/nobody/disable"))[:2] == (404, "unknown-function")
+
+    asyncio.run(scenario())
+
+
+def test_a_function_is_removed_once_nothing_of_it_waits_or_runs(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as rig:
+            run = request_id("resize", "test", "1")
+            rig.write(accepted(run), started(run))
+            await rig.until_recorded(run, "RUNNING")
+            busy = await rig.ask("DELETE", "/v1/functions/resize")
+            assert (busy.status, busy.json) == (202, {"name": "resize", "deleted": False, "left": 1})
+            assert problem(await rig.invoke())[:2] == (409, "function-disabled")
+            rig.write(ended(run))
+            await rig.until_recorded(run, "FINISHED")
+            assert (await rig.ask("DELETE", "/v1/functions/resize")).json["deleted"] is True
+            assert (await rig.ask("GET", "/v1/functions/resize")).status == 404
+            assert problem(await rig.ask("DELETE", "/v1/functions/resize"))[:2] == (404, "unknown-function")
+
+    asyncio.run(scenario())
+
+
+def test_an_event_that_is_not_in_its_queue_yet_keeps_its_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "_DISPATCH_SEC", 0.1)
+
+    async def scenario() -> None:
+        async with running(tmp_path) as rig:
+            await rig.invoke()
+            left = await rig.ask("DELETE", "/v1/functions/resize")
+            assert (left.status, left.json["left"]) == (202, 1)
+            assert (await rig.ask("GET", "/v1/functions/resize")).json["enabled"] is False
 
     asyncio.run(scenario())

@@ -99,7 +99,7 @@ def test_head_and_options_are_answered_for_every_address(tmp_path: Path) -> None
     async def scenario() -> None:
         async with running(tmp_path) as rig:
             head = await rig.ask("HEAD", "/v1/runs")
-            assert (head.status, head.headers["content-length"]) == (200, "25")
+            assert (head.status, head.headers["content-length"]) == (200, "44")
             options = await rig.ask("OPTIONS", "/v1/functions/x/invocations")
             assert (options.status, options.headers["allow"]) == (204, "post, options")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from processor.core.run import StatusCode
+from processor.executor.abstract import RunProgressed
 from processor.executor.capture import MAX_LINE_BYTES
 from processor.executor.deadline import EndPolicy
 from processor.executor.runtime.logs import CONTINUES
@@ -88,3 +89,36 @@ def test_a_handler_may_close_its_standard_output(driver: Driver) -> None:
     ended = driver.run("closes_standard_output")
     assert result_of(ended) == "fine"
     assert driver.texts(ended.delivery) == ["still here"]
+
+
+def progress_of(driver: Driver, delivery: str) -> list[tuple[float, str]]:
+    told = [each for each in driver.events if isinstance(each, RunProgressed)]
+    return [(each.fraction, each.message) for each in told if each.delivery == delivery]
+
+
+def test_the_last_progress_comes_before_the_end_and_takes_no_number_of_a_line(driver: Driver) -> None:
+    ended = driver.run("tells_how_far_it_is", 100_000)
+    told = progress_of(driver, ended.delivery)
+    assert told[-1] == (1.0, "step 100000")
+    assert len(told) < 100
+    assert driver.texts(ended.delivery)[-1] == "done"
+    assert ended.log_lines == len(driver.lines(ended.delivery))
+
+
+def test_the_next_run_of_an_instance_tells_its_own_progress(driver: Driver) -> None:
+    first, second = driver.run("tells_how_far_it_is", 3), driver.run("tells_how_far_it_is", 2)
+    assert first.instance == second.instance
+    assert progress_of(driver, second.delivery) == [(0.0, "step 0"), (1.0, "step 2")]
+
+
+def test_nonsense_told_as_progress_ends_no_run(driver: Driver) -> None:
+    ended = driver.run("tells_nonsense")
+    assert result_of(ended) == "progress: the fraction is a number from 0 to 1, not str"
+    ((fraction, message),) = progress_of(driver, ended.delivery)
+    assert (fraction, len(message)) == (1.0, 500)
+
+
+def test_a_handler_that_exits_has_told_its_last_progress(driver: Driver) -> None:
+    ended = driver.run("tells_and_exits")
+    assert ended.status_code is StatusCode.PROCESS_EXITED
+    assert progress_of(driver, ended.delivery) == [(0.1, ""), (0.2, "last words")]

@@ -13,7 +13,7 @@ from confluent_kafka.cimpl import NewPartitions
 from processor.core.event import Event
 from tests.integration.kafka_source_rig import LIMIT_SEC, Rig, Source, run, until_state
 from triggers.abstract import TriggerState
-from triggers.kafka.abstract import Poison, SourceRecord
+from triggers.kafka.abstract import BadRecord, SourceRecord
 from triggers.kafka.session import Session
 
 
@@ -24,7 +24,7 @@ def source(kafka_bootstrap: str, topic_prefix: str) -> Source:
 
 def committed(rig: Rig, partition: int = 0) -> int:
     """By the broker's own answer; -1001: never."""
-    group = rig.trigger()._settings.group
+    group = rig.group
     client = Consumer({"bootstrap.servers": rig.source.servers, "group.id": group})
     try:
         (found,) = client.committed([TopicPartition(rig.source.topic, partition)], timeout=LIMIT_SEC)
@@ -247,9 +247,9 @@ def test_two_replicas_share_the_partitions_and_lose_nothing(source: Source) -> N
 
 
 def test_notifications_in_a_topic_are_read_by_the_function_they_are_given_to(source: Source) -> None:
-    def normalise(record: SourceRecord) -> Sequence[Event] | Poison:
+    def normalise(record: SourceRecord) -> Sequence[Event] | BadRecord:
         if record.value == b"bad":
-            return Poison(reason="it is bad", raw=b"without its secret")
+            return BadRecord(reason="it is bad", raw=b"without its secret")
         if record.value == b"mistake":
             raise KeyError("ours")
         names = (record.value or b"").decode().split()

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from processor.core.errors import HeadraceError
 from tests.integration.kafka_source_rig import Rig, Source, run, until_state
 from triggers.abstract import Binding, TriggerState
 from triggers.kafka import KafkaTriggers
 from triggers.kafka.errors import KafkaClientMissing, NoBrokerNamed
+from triggers.kafka.note import Note
 
 
 @pytest.fixture
@@ -86,6 +88,43 @@ def test_an_unknown_topic_says_so_is_not_created_and_is_read_from_its_first_reco
     run(main)
 
 
+def test_a_topic_that_is_made_and_filled_while_no_process_looks_is_read_from_its_first_record(source: Source) -> None:
+    async def main() -> None:
+        rig = Rig(source, start="latest")
+        async with rig.running() as trigger:
+            await until_state(rig, trigger, TriggerState.WAITING)
+            await rig.until(lambda: bool(rig.missing.noted))
+        source.create(2).send(b"1", partition=0)
+        source.send(b"2", partition=1)
+        async with rig.running() as one, rig.running() as other:
+            await until_state(rig, one, TriggerState.WATCHING)
+            await until_state(rig, other, TriggerState.WATCHING)
+            await rig.until_events(2)
+            await rig.until(lambda: not rig.missing.noted)
+        assert sorted(rig.data) == [1, 2]
+
+    run(main)
+
+
+def test_the_group_remembers_that_its_topic_was_waited_for(source: Source) -> None:
+    """Partition 1 is begun by a process that has heard of nothing, after partition 0 alone was committed."""
+
+    async def main() -> None:
+        source.create(2).send(b"1", partition=0)
+        source.send(b"2", partition=1)
+        rig = Rig(source, start="latest")
+        consumer = Consumer({"bootstrap.servers": source.servers, "group.id": rig.group, "log_level": 0})
+        # This client ends metadata with a NUL, so something that does not matter comes last.
+        note = f"{Note(partitions=0).text()};from=test"
+        consumer.commit(offsets=[TopicPartition(source.topic, 0, 0, metadata=note)], asynchronous=False)
+        consumer.close()
+        async with rig.running():
+            await rig.until_events(2)
+        assert sorted(rig.data) == [1, 2]
+
+    run(main)
+
+
 def test_a_topic_deleted_under_us_says_so_and_its_successor_is_another_topic(source: Source) -> None:
     async def main() -> None:
         source.create().send(b"1")
@@ -143,5 +182,5 @@ def test_every_named_state_has_a_remedy() -> None:
         for each in classes
         if each is not HeadraceError
     ]
-    assert len(samples) == 8
+    assert len(samples) == 9
     assert all(each.remedy and str(each) for each in samples)

@@ -133,7 +133,7 @@ def test_the_channel_is_chosen_by_the_manifest(store: Store) -> None:
         finally:
             task.cancel()
             await asyncio.wait({task})
-        other = {"bucket": BUCKET, "source": {"kafka": None, "sqs": {"queue_url": "u"}}}
+        other = {"bucket": BUCKET, "source": {"kafka": None, "sqs": {"queue_url": "http://q/0/u"}}}
         with pytest.raises(ChannelMissing, match="sqs"):
             shared.make(Binding(function="f", creation=1, kind="storage", settings=other))
 

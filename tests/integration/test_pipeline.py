@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from processor.core.claims import STAMP_HEADER
+from processor.core.claims import STAMP_HEADER, Stamp
 from processor.core.ledger import Accepted, Ended, Started
+from processor.core.request_id import request_id
 from processor.core.run import Status, StatusCode
 from processor.core.topics import INTAKE, REJECTED
-from processor.transport.abstract import Transport
+from processor.transport.abstract import Record, Transport
 from processor.transport.embedded import EmbeddedTransport
 from processor.transport.kafka import KafkaTransport
 from tests.integration.pipeline import Pipeline, await_start, pipeline, starts
@@ -168,21 +169,53 @@ def test_two_executors_share_the_work_and_nothing_starts_twice(line: Pipeline, j
     assert starts(journal) == Counter(runs)
 
 
-def test_a_zombie_stamp_after_a_hole_is_not_taken(line: Pipeline, journal: Path) -> None:
+def test_repeats_of_a_dispatcher_make_no_second_delivery(line: Pipeline, journal: Path) -> None:
     line.deploy("work", "journal:run", env={"JOURNAL": str(journal)})
     line.dispatcher()
     line.executor()
     run = line.submit("work", {}, "1")
     line.wait_for_verdicts([run])
-    queue = line.registry.view.all()[0].queue_topic
-    (queued,) = line.read(queue)
-    repeat = line.transport.producer()
-    for _ in range(3):
-        repeat.append(queue, queued.value, key=queued.key, partition=queued.partition, headers=queued.headers)
-    repeat.flush(10)
-    repeat.close()
+    (queued,) = line.read(line.registry.view.all()[0].queue_topic)
+    _put_into_queue(line, *[queued] * 3)
     later = line.submit("work", {}, "2")
     line.wait_for_verdicts([later])
     assert STAMP_HEADER in dict(queued.headers)
     assert starts(journal) == Counter([run, later])
     assert len(line.read(INTAKE.name)) == 2
+
+
+def test_what_a_zombie_dispatcher_sends_after_a_hole_is_not_taken(line: Pipeline, journal: Path) -> None:
+    line.deploy("work", "journal:run", env={"JOURNAL": str(journal)})
+    line.dispatcher()
+    line.executor()
+    run = line.submit("work", {}, "1")
+    line.wait_for_verdicts([run])
+    (queued,) = line.read(line.registry.view.all()[0].queue_topic)
+    stamp = Stamp.decode(dict(queued.headers)[STAMP_HEADER])
+    epoch, offset = stamp.intake.order
+    # What it sent before these is not in the queue.
+    orphans = [
+        stamp._replace(intake=stamp.intake._replace(offset=offset + ahead), previous=(epoch, offset + ahead - 1))
+        for ahead in range(1_000, 1_003)
+    ]
+    _put_into_queue(
+        line,
+        *(
+            queued._replace(
+                key=request_id("work", "zombie", str(each.intake.offset)).encode(),
+                headers=((STAMP_HEADER, each.encode()),),
+            )
+            for each in orphans
+        ),
+    )
+    later = [line.submit("work", {}, str(number)) for number in range(2, 12)]
+    line.wait_for_verdicts(later)
+    assert starts(journal) == Counter([run, *later])
+
+
+def _put_into_queue(line: Pipeline, *records: Record) -> None:
+    producer = line.transport.producer()
+    for each in records:
+        producer.append(each.topic, each.value, key=each.key, partition=each.partition, headers=each.headers)
+    producer.flush(10)
+    producer.close()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from processor.core.claims import STAMP_HEADER, Stamp
-from processor.core.clock import ManualClock
+from processor.core.clock import Clock, ManualClock
 from processor.core.function import Function, FunctionVersion, encode_function
 from processor.core.inflight import Sign, SignKind
 from processor.core.ledger import Ended, Position, Started, decode
@@ -14,7 +15,9 @@ from processor.core.request_id import request_id
 from processor.core.run import RunError, StatusCode
 from processor.core.topics import FUNCTIONS, INSTANCES
 from processor.executor.abstract import FunctionCode, PoolEvent, RunEnded, RunInput, RunStarted
+from processor.executor.caution import Caution
 from processor.executor.codes import CodeFinder
+from processor.executor.dedup import DEFAULT_WINDOW, WindowPolicy
 from processor.executor.incarnation import ExecutorSettings, Incarnation
 from processor.registry.registry import Registry
 from processor.transport.abstract import TopicPartition
@@ -29,14 +32,20 @@ def run(number: int) -> str:
     return request_id("f", "s", str(number))
 
 
+class BenchClock(Clock, Protocol):
+    def advance(self, seconds: float) -> None: ...
+
+
 class IdlePool:
     """Runs go on until the test ends them. Each wait moves the clock, and may have the test do something."""
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: BenchClock) -> None:
         self._clock = clock
         self._events: list[PoolEvent] = []
         self.running: dict[str, RunInput] = {}
         self.started: list[str] = []
+        #: Ended by themselves.
+        self.finished: list[str] = []
         #: RequestId and grace.
         self.killed: list[tuple[str, float]] = []
         self.joined = False
@@ -55,6 +64,8 @@ class IdlePool:
     def end(self, code: StatusCode = StatusCode.OK, error: RunError | None = None) -> None:
         """Every run that is going on."""
         for delivery, run in self.running.items():
+            if code is StatusCode.OK:
+                self.finished.append(run.request_id)
             self._events.append(RunEnded(run.request_id, delivery, "f", code, error))
         self.running.clear()
 
@@ -92,28 +103,36 @@ class Code:
 
 
 class Bench:
-    def __init__(self, function: Function | None = None) -> None:
-        self.transport = ScriptedTransport(**{TOPIC: 1})
-        self.clock = ManualClock()
+    def __init__(
+        self,
+        function: Function | None = None,
+        *,
+        executor: str = "e#1",
+        transport: ScriptedTransport | None = None,
+        clock: BenchClock | None = None,
+        window: WindowPolicy = DEFAULT_WINDOW,
+        young_deaths: int = 0,
+    ) -> None:
+        """transport: of another bench, whose log this executor shares."""
+        self.transport = transport or ScriptedTransport(**{TOPIC: 1})
+        self.clock = clock or ManualClock()
         made = function or Function(name="f", current=VERSION, queue_partitions=1)
         self.transport.put(FUNCTIONS.name, 0, b"f", encode_function(made))
         self.registry = Registry(self.transport, self.clock)
         self.registry.start()
         self.pool = IdlePool(self.clock)
         self.incarnation = Incarnation(
-            executor="e#1",
+            executor=executor,
             transport=self.transport,
             registry=self.registry,
             codes=CodeFinder(self.registry, Code()),
             pool=self.pool,
             clock=self.clock,
-            settings=ExecutorSettings(name="e", data_dir=Path("/data"), slots=2),
+            settings=ExecutorSettings(name="e", data_dir=Path("/data"), slots=2, window=window),
+            caution=Caution(young_deaths, self.clock.boottime()),
         )
+        self.consumer: ScriptedConsumer = self.transport.consumers[-1]
         self.consumer.will("assign", ZERO)
-
-    @property
-    def consumer(self) -> ScriptedConsumer:
-        return self.transport.consumers[-1]
 
     def queue(self, *numbers: int, version: str = "v") -> None:
         for number in numbers:
@@ -162,6 +181,10 @@ class Bench:
     def verdicts(self) -> list[Ended]:
         entries = [decode(each.value) for each in self.transport.records("runs")]
         return [each for each in entries if isinstance(each, Ended)]
+
+    def sign(self) -> Sign:
+        """Its last heartbeat."""
+        return Sign.decode(self.transport.records("instances")[-1].value or b"")
 
     def has_departed(self) -> bool:
         signs = self.transport.records("instances")

@@ -40,16 +40,22 @@ class ScriptedTransport(Transport):
         self.failures: dict[str, Exception] = {}
         #: The log's clock: of a record's offset.
         self.timestamp_ms: Callable[[int], int] = lambda offset: 1_000 * offset
+        #: So many patient waits for what was appended end too early.
+        self.late = 0
         self.max_bytes = 1 << 30
+        #: A flush of more in one record fails, and says that this was why.
+        self.log_takes_bytes = 1 << 30
         self.buffer_records = 1 << 30
         self.producers: list[ScriptedProducer] = []
         self.consumers: list[ScriptedConsumer] = []
         self.readers: list[ScriptedReader] = []
         self.offsets: dict[TopicPartition, Committed] = {}
-        #: Told of each new consumer, of each poll of one or of a reader, and of each failure above.
+        #: Told of each new consumer, of each poll of one or of a reader, of each question of the admin for committed
+        #: offsets, and of each failure above.
         self.on_consumer: Callable[[ScriptedConsumer], object] = lambda _: None
         self.on_poll: Callable[[], object] = lambda: None
         self.on_read: Callable[[], object] = lambda: None
+        self.on_committed: Callable[[], object] = lambda: None
         self.on_failure: Callable[[], object] = lambda: None
 
     def fail_if_told(self, call: str) -> None:
@@ -122,9 +128,19 @@ class ScriptedProducer(Producer):
         outcome = self._transport.flushes.popleft() if self._transport.flushes else Outcome.YES
         if outcome is not Outcome.YES:
             raise self._break(outcome)
+        if any(len(value or b"") > self._transport.log_takes_bytes for _, _, _, value, _ in self._pending):
+            raise self._break(Outcome.NO, too_large=True)
         for record in self._pending:
             self._transport.put(*record)
         self._pending.clear()
+
+    def landed(self, timeout_sec: float) -> bool:
+        self.poll()
+        if self._transport.late > 0 and self._pending:
+            self._transport.late -= 1
+            return False
+        self.flush(timeout_sec)
+        return True
 
     def poll(self) -> None:
         if self._failure is not None:
@@ -137,8 +153,8 @@ class ScriptedProducer(Producer):
         """What it was given and has not flushed never lands; the next call says so."""
         self._break(outcome)
 
-    def _break(self, outcome: Outcome) -> AppendFailed:
-        self._failure = AppendFailed(outcome, "scripted")
+    def _break(self, outcome: Outcome, *, too_large: bool = False) -> AppendFailed:
+        self._failure = AppendFailed(outcome, "scripted", too_large=too_large)
         return self._failure
 
 
@@ -147,6 +163,8 @@ class ScriptedConsumer(Consumer):
         self._transport = transport
         self._listener = listener
         self._assigned: dict[TopicPartition, int] = {}
+        #: Where the listener wanted each to be read from, the last time.
+        self.began: dict[TopicPartition, int] = {}
         self._rebalances: deque[tuple[str, list[TopicPartition]]] = deque()
         self.paused: set[TopicPartition] = set()
         self.topics: list[str] = []
@@ -230,6 +248,7 @@ class ScriptedConsumer(Consumer):
     def _rebalance(self, change: str, partitions: list[TopicPartition]) -> None:
         if change == "assign":
             starts = dict(self._listener.on_assign(partitions))
+            self.began |= starts
             self._assigned |= {each: starts.get(each, 0) for each in partitions}
             return
         (self._listener.on_revoke if change == "revoke" else self._listener.on_lost)(partitions)
@@ -305,6 +324,7 @@ class ScriptedAdmin(Admin):
     def committed(
         self, group: str, partitions: Collection[TopicPartition], timeout_sec: float
     ) -> Mapping[TopicPartition, Committed | None]:
+        self._transport.on_committed()
         self._transport.fail_if_told("committed")
         return {each: self._transport.offsets.get(each) for each in partitions}
 

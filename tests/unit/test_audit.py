@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 
 from processor.core.inflight import Intent
 from processor.core.ledger import Ended, Started, fold_all
+from processor.core.progress import Progress
 from processor.core.run import Delivery, StatusCode
 from processor.ops.audit.evidence import Answer, Evidence, EvidenceUnreadable, Journal, Sent, read_evidence
 from processor.ops.audit.facts import Facts, LineFacts, RunFacts, take_lines
@@ -82,6 +84,17 @@ def test_lines_with_a_gap_or_fewer_than_the_verdict_says_are_told() -> None:
     assert broken(facts(started(), ended(log_lines=2))) == {"I4"}
 
 
+def test_lines_that_a_killed_executor_took_with_it_are_counted_and_break_nothing() -> None:
+    lost = facts(started(), ended(log_lines=5), lines=LineFacts(next_seq=3, gaps=1))
+    assert broken(lost) == {"I4"}
+    lost.dead.add(started().executor)
+    assert broken(lost) == set()
+    assert examine(lost, WHOLE, None, drained=True).sometimes["lines_lost_with_executor"] == 3
+    too_many = facts(started(), ended(log_lines=1), lines=LineFacts(next_seq=3))
+    too_many.dead.add(started().executor)
+    assert broken(too_many) == {"I4"}
+
+
 def test_lines_that_a_marker_stands_for_are_no_gap() -> None:
     found = Facts()
     lines = [
@@ -102,6 +115,13 @@ def test_finished_without_an_end_in_the_journal_is_a_lie() -> None:
 def test_expired_although_the_handler_began_is_a_lie() -> None:
     found = facts(ended(StatusCode.EXPIRED))
     assert broken(found, history={("f", "ABORTED"): 1}) == {"I5"}
+
+
+def test_lost_with_an_executor_that_had_not_started_it_is_a_lie() -> None:
+    lost = replace(ended(StatusCode.INSTANCE_LOST), executor="dead#1")
+    assert broken(facts(started("living#1"), lost), history={("f", "FAILED"): 1}) == {"I5"}
+    assert broken(facts(started("dead#1"), lost), history={("f", "FAILED"): 1}) == set()
+    assert broken(facts(lost), history={("f", "FAILED"): 1}) == set(), "claimed, and never begun"
 
 
 def test_an_event_of_unknown_fate_may_start_once_but_not_twice() -> None:
@@ -152,3 +172,10 @@ def test_unreadable_evidence_is_named_by_file_and_line(tmp_path: Path, line: str
     path.write_text(f'{{"key":"k","request_id":"r","outcome":"ok"}}\n{line}\n')
     with pytest.raises(EvidenceUnreadable, match="line 2"):
         read_evidence([path], [])
+
+
+def test_progress_is_no_line_and_nothing_that_could_not_be_read() -> None:
+    found = Facts()
+    said = Progress(request_id="r", function="f", delivery="q/0/1", fraction=0.5, message="", at_ms=1)
+    take_lines(found, Record("logs", 0, 0, 0, 0, b"r", said.encode(), ()))
+    assert (found.lines, found.undecodable) == ({}, 0)

@@ -16,9 +16,9 @@ class Desk:
     def _count(self) -> None:
         self.confirmations += 1
 
-    def write(self, value: bytes, *, afterwards: bytes | None = None) -> None:
+    def write(self, value: bytes, *, afterwards: bytes | None = None, instead: bytes | None = None) -> None:
         later = None if afterwards is None else Entry("inflight", None, afterwards, 0)
-        self.books.write_in_bulk("runs", value, key=b"k", partition=0, afterwards=later)
+        self.books.write_in_bulk("runs", value, key=b"k", partition=0, afterwards=later, instead=instead)
 
     def flush(self) -> bool:
         return self.books.flush(1.0)
@@ -114,6 +114,72 @@ def test_a_record_that_no_topic_takes_holds_up_neither_the_loop_nor_the_rest() -
     assert desk.runs() == [b"1", b"2"]
     assert desk.books.dropped == 1
     assert desk.books.empty
+
+
+def test_what_the_topic_does_not_take_for_its_size_is_written_shorter_and_its_tombstone_follows() -> None:
+    desk = Desk()
+    desk.transport.max_bytes = 10
+    desk.write(b"x" * 100, afterwards=b"intent", instead=b"short")
+    assert desk.flush()
+    assert desk.flush()
+    assert (desk.runs(), desk.tombstones(), desk.books.dropped) == ([b"short"], [b"intent"], 0)
+
+
+def test_a_log_that_takes_less_than_it_should_costs_the_largest_record_its_text_and_holds_up_none() -> None:
+    desk = Desk()
+    desk.transport.log_takes_bytes = 50
+    values = [b"1", b"x" * 60, b"y" * 100, b"z" * 40]
+    for each in values:
+        desk.write(each, afterwards=each[:1], instead=each[:2])
+    for _ in range(2):
+        assert not desk.flush()
+        desk.wait()
+    assert desk.flush()
+    assert desk.runs() == [b"1", b"xx", b"yy", b"z" * 40]
+    assert desk.flush()
+    assert desk.tombstones() == [b"1", b"x", b"y", b"z"]
+
+
+def test_a_flush_that_is_too_short_for_a_slow_log_is_gone_on_with_and_nothing_is_sent_twice() -> None:
+    desk = Desk()
+    desk.transport.late = 3
+    desk.write(b"verdict", afterwards=b"intent")
+    assert [desk.flush() for _ in range(3)] == [False] * 3
+    assert (desk.books.late, desk.books.writable, desk.runs()) == (True, False, [])
+    assert desk.flush()
+    assert (desk.books.late, desk.books.writable, desk.runs()) == (False, True, [b"verdict"])
+    assert desk.flush()
+    assert desk.tombstones() == [b"intent"]
+    assert len(desk.transport.producers) == 1, "the session was never given up"
+
+
+def test_what_is_written_while_the_log_is_slow_waits_for_what_is_on_its_way_so_that_there_is_an_end() -> None:
+    desk = Desk()
+    desk.transport.late = 1
+    desk.write(b"1")
+    desk.flush()
+    desk.write(b"2")
+    desk.books.write("inflight", b"intent", key=b"k", partition=0)
+    desk.transport.late = 1
+    assert not desk.books.flush_urgent(1.0)
+    assert (desk.runs(), desk.confirmations) == ([], 0), "still the first one"
+    assert desk.books.flush_urgent(1.0)
+    assert (desk.runs(), desk.tombstones(), desk.confirmations) == ([b"1"], [b"k"], 1)
+    assert desk.flush()
+    assert desk.runs() == [b"1", b"2"]
+
+
+def test_a_session_that_fails_after_all_while_it_was_waited_for_is_repeated() -> None:
+    desk = Desk()
+    desk.transport.late = 1
+    desk.write(b"1")
+    desk.flush()
+    desk.transport.producers[0].fail(Outcome.UNKNOWN)
+    assert not desk.flush()
+    assert not desk.books.late
+    desk.wait()
+    assert desk.flush()
+    assert desk.runs() == [b"1"]
 
 
 def test_books_are_not_writable_from_a_failure_until_the_next_good_flush() -> None:

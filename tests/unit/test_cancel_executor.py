@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from processor.core.claims import CommitTag
-from processor.core.control import Cancel
+from processor.core.control import Cancel, DrainRequest
 from processor.core.function import Function
 from processor.core.inflight import Intent
 from processor.core.ledger import Ended, Started
@@ -260,3 +260,45 @@ def test_what_is_no_request_to_cancel_changes_nothing(value: bytes | None) -> No
 
     bench.play(steps())
     assert [each.status_code for each in bench.verdicts()] == [StatusCode.OK]
+
+
+def test_an_executor_that_is_asked_to_drain_finishes_what_runs_and_claims_no_more() -> None:
+    bench = CancelBench()
+    bench.queue(0)
+
+    def steps() -> Iterator[None]:
+        yield from bench.until(lambda: bench.pool.running)
+        ask_to_drain(bench, "e#1")
+        yield from bench.until(lambda: bench.incarnation.drain.requested)
+        bench.queue(1)
+        yield from bench.seconds(30)
+        bench.cancel(0)  # as good an end as any
+
+    bench.play(steps())
+    assert bench.pool.started == [run(0)]
+    assert bench.has_departed()
+
+
+def test_what_others_are_asked_and_what_nobody_understands_drains_nothing() -> None:
+    bench = CancelBench()
+    bench.queue(0)
+
+    def steps() -> Iterator[None]:
+        ask_to_drain(bench, "e#2")
+        ask_to_drain(bench, "e")
+        for value in (b'{"type":"explode"}', b"{", Cancel(request_id=run(0)).encode()):
+            bench.transport.put(CONTROL.name, 0, b"executor/e#1", value)
+        bench.transport.put(CONTROL.name, 0, run(0).encode(), DrainRequest(executor="e#1").encode())
+        yield from bench.until(lambda: bench.pool.running)
+        yield from bench.seconds(5)
+        assert not bench.incarnation.drain.asked
+        yield from bench.drain()
+
+    bench.play(steps())
+    assert bench.pool.started == [run(0)]
+
+
+def ask_to_drain(bench: CancelBench, executor: str) -> None:
+    wanted = DrainRequest(executor=executor, by="a test")
+    assert DrainRequest.decode(wanted.key, wanted.encode()) == wanted
+    bench.transport.put(CONTROL.name, 0, wanted.key, wanted.encode())

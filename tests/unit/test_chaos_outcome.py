@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from processor.ops.audit.invariants import Invariant, Report
-from processor.ops.chaos.figures import ReportUnreadable, append_run, figures_of, read_runs
+from processor.ops.chaos.figures import OFTEN, ReportUnreadable, append_run, figures_of, read_runs
 from processor.ops.chaos.inject import Happened
 from processor.ops.chaos.outcome import Outcome, Seen, conclude
 from processor.ops.chaos.plan import Fault, Injection, Options, make_plan
@@ -135,6 +135,27 @@ def test_a_second_of_the_schedule_that_was_left_out_is_found() -> None:
     assert missing_ticks("cron:ticks.1/t", {"another"}, 0, 9) == ["1 events of a time that is none of the schedule"]
 
 
+def test_of_a_schedule_whose_clock_was_set_ahead_only_the_time_before_is_looked_at() -> None:
+    fired = {
+        str(uuid.uuid5(TICKS_NAMESPACE, f"ticks.1/t\n{each}"))
+        for each in ("1970-01-01T00:00:02Z", "1970-01-01T00:00:04Z", "1970-01-01T01:00:05Z")
+    }
+    assert missing_ticks("cron:ticks.1/t", fired, 0, 9, 6) == ["1970-01-01T00:00:03Z"]
+    assert missing_ticks("cron:ticks.1/t", fired, 0, 9, 3) == []
+
+
+def test_the_clock_of_another_role_excuses_no_missing_second() -> None:
+    def run(target: str) -> Outcome:
+        fault = Injection(at_sec=2.0, fault=Fault.CLOCK_AHEAD, target=target, duration_sec=3.0)
+        ticks = timeline()
+        ticks.schedule = "cron:ticks.1/t"
+        ticks.ticks = {str(uuid.uuid5(TICKS_NAMESPACE, f"ticks.1/t\n1970-01-01T00:01:4{each}Z")) for each in (0, 1, 4)}
+        return concluded(runs=ticks, happened=(replace(KILLED, injection=fault, begun_ms=101_500),), ended_sec=200)
+
+    assert broken(run("gateway")) == {"C5"}
+    assert broken(run("triggers")) == set()
+
+
 def test_in_flight_near_a_fault_is_what_overlaps_it_by_the_margin() -> None:
     begun, healed = KILLED.begun_ms, KILLED.healed_ms
     runs = timeline(
@@ -148,6 +169,14 @@ def test_in_flight_near_a_fault_is_what_overlaps_it_by_the_margin() -> None:
     runs.accepted_ms["open"] = 5
     assert runs.near([(begun, healed)]) == 5
     assert runs.near([]) == 0
+
+
+def test_a_run_whose_times_on_the_log_are_wrong_is_near_a_fault_by_its_senders_clock() -> None:
+    begun, healed = KILLED.begun_ms, KILLED.healed_ms
+    hour_ms = 3_600_000
+    runs = timeline(told=(begun + hour_ms, begun + hour_ms), told_late=(begun + hour_ms, begun + hour_ms))
+    runs.told_ms = {"told": begun + 1, "told_late": healed + NEAR_MS + 1}
+    assert runs.near([(begun, healed)]) == 1
 
 
 def test_near_counts_a_run_once_however_many_faults_it_saw() -> None:
@@ -165,7 +194,17 @@ def test_many_runs_are_summed_up_from_the_report(tmp_path: Path) -> None:
     assert figures.sometimes["instance_lost"] == 4
     assert figures.seeds == {"embedded": [3, 3]}
     assert figures.failed == ("embedded seed 3",)
+    assert "instance_lost" in figures.rare
+    assert all("plan" not in run for run in read_runs(path))
     assert not figures.ok
+
+
+def test_what_has_happened_often_enough_is_not_called_rare_and_nodes_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    append_run(path, concluded(report(lost=OFTEN)).document() | {"transport": "kafka", "nodes": 3})
+    figures = figures_of(read_runs(path))
+    assert "instance_lost" not in figures.rare
+    assert figures.seeds == {"kafka/auto/3 nodes": [3]}
 
 
 def test_a_line_that_is_no_report_is_named(tmp_path: Path) -> None:

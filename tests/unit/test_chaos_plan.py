@@ -7,7 +7,9 @@ import pytest
 from processor.ops.chaos.plan import (
     BROKER,
     DISK,
+    EVERY_SEC,
     EXECUTORS,
+    LED,
     ROLES,
     SERVER,
     TAIL_SEC,
@@ -34,6 +36,8 @@ def options(
     transport: str = "kafka",
     own_broker: bool = True,
     small_disk: bool = True,
+    nodes: int = 1,
+    every_sec: float = EVERY_SEC,
 ) -> Options:
     return Options(
         seed=seed,
@@ -43,6 +47,8 @@ def options(
         group_protocol="auto",
         own_broker=own_broker,
         small_disk=small_disk,
+        nodes=nodes,
+        every_sec=every_sec,
     )
 
 
@@ -55,11 +61,10 @@ def test_a_seed_means_the_same_plan_on_every_machine() -> None:
     """Whoever changes it on purpose: seeds in reports of before need the version that wrote them."""
     assert [each.document() for each in make_plan(options(1, minutes=0.25)).injections] == [
         [2.0, "kill", "executor-2", 1.0],
-        [4.39, "cut connections", "dispatcher-1", 0.0],
-        [7.17, "kill instance", "executor-1", 0.0],
-        [8.03, "full", "disk", 4.0],
-        [10.34, "burst", "load", 2.0],
-        [12.3, "pause", "broker", 2.0],
+        [4.41, "pause", "broker", 2.0],
+        [7.22, "kill instance", "executor-1", 0.0],
+        [8.04, "lose answers to appends", "executor-2", 1.0],
+        [10.94, "burst", "load", 2.0],
     ]
 
 
@@ -73,15 +78,26 @@ def test_the_first_fault_kills_what_runs_functions_even_in_the_shortest_plan(tra
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_long_plan_has_every_fault_within_its_time_and_no_target_has_two_at_once(seed: int) -> None:
-    plan = make_plan(options(seed, minutes=10))
+    plan = make_plan(options(seed, minutes=15, nodes=3))
     assert {each.fault for each in plan.injections} == set(Fault)
     assert {each.target for each in plan.injections} >= {*ROLES, BROKER, DISK}
     busy: dict[str, float] = {}
     for each in plan.injections:
+        victim = BROKER if each.target in LED else each.target
         assert WARM_UP_SEC <= each.at_sec <= plan.length_sec - TAIL_SEC
         assert each.at_sec + each.duration_sec <= plan.length_sec
-        assert busy.get(each.target, 0.0) <= each.at_sec
-        busy[each.target] = each.at_sec + each.duration_sec
+        assert busy.get(victim, 0.0) <= each.at_sec
+        busy[victim] = each.at_sec + each.duration_sec
+
+
+def test_a_single_broker_has_no_leader_to_lose() -> None:
+    for seed in range(20):
+        assert not any(each.fault is Fault.KILL_LEADER for each in make_plan(options(seed)).injections)
+
+
+def test_twice_as_many_faults_come_when_it_is_half_as_long_to_the_next() -> None:
+    few, many = (len(make_plan(options(minutes=30, every_sec=sec)).injections) for sec in (4.0, 2.0))
+    assert 1.8 < many / few < 2.2
 
 
 def test_pauses_are_short_ones_and_such_as_make_an_executor_count_as_dead() -> None:
@@ -91,7 +107,7 @@ def test_pauses_are_short_ones_and_such_as_make_an_executor_count_as_dead() -> N
         for each in make_plan(options(seed)).injections
         if each.fault is Fault.PAUSE
     )
-    assert pauses.keys() == {2.0, 14.0}
+    assert pauses.keys() == {2.0, 18.0}
 
 
 def test_a_broker_of_somebody_else_and_the_disk_of_somebody_else_are_left_alone() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from processor.core.claims import STAMP_HEADER, CommitTag, Stamp, Vector
@@ -12,6 +14,7 @@ from processor.core.request_id import request_id
 from processor.executor.books import RETRY_AFTER_SEC, Books
 from processor.executor.claims import Claims
 from processor.executor.dedup import WindowPolicy
+from processor.executor.renewals import RENEW_EVERY_SEC, RENEW_FIRST_SEC
 from processor.transport.abstract import (
     Committed,
     Outcome,
@@ -28,9 +31,14 @@ EXECUTOR = "e#1"
 
 
 class Member:
-    def __init__(self, transport: ScriptedTransport | None = None) -> None:
+    def __init__(
+        self,
+        transport: ScriptedTransport | None = None,
+        clock: ManualClock | None = None,
+        policy: WindowPolicy | None = None,
+    ) -> None:
         self.transport = transport or ScriptedTransport(**{TOPIC: 2})
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.books = Books(self.transport, self.clock)
         self.functions: dict[str, str] = {TOPIC: "f"}
         self.claims = Claims(
@@ -40,7 +48,7 @@ class Member:
             executor=EXECUTOR,
             function_of=self.functions.get,
             inflight_partitions=1,
-            policy=WindowPolicy(),
+            policy=policy or WindowPolicy(),
         )
         self.claims.serve([TOPIC])
 
@@ -230,6 +238,89 @@ def test_nothing_is_claimed_when_its_intents_are_not_on_the_log_and_they_are_tak
     assert member.claim() == [run(0)]
 
 
+def test_intents_that_are_late_are_waited_for_and_then_committed() -> None:
+    member = Member()
+    member.queue(0, 1)
+    member.own(ZERO)
+    member.transport.late = 2
+    assert member.claim() == []
+    assert (member.claims.settled, len(member.consumer.asked)) == (False, 1), "no poll, no other claim before that"
+    assert member.claim() == []
+    assert member.claims.settle() == []
+    assert [each.request_id for each in member.claims.settle()] == [run(0), run(1)]
+    assert member.claims.settled
+    assert [each.value is None for each in member.transport.records("inflight")] == [False, False], "each written once"
+
+
+def test_who_leaves_while_its_intents_are_late_takes_them_back() -> None:
+    member = Member()
+    member.queue(0)
+    member.own(ZERO)
+    member.transport.late = 1
+    member.claim()
+    member.claims.leave()
+    assert member.claims.settled
+    assert member.open_intents() == []
+
+
+def test_intents_that_were_late_and_then_failed_are_taken_back_and_written_again() -> None:
+    member = Member()
+    member.queue(0)
+    member.own(ZERO)
+    member.transport.late = 1
+    member.claim()
+    member.transport.producers[0].fail(Outcome.UNKNOWN)
+    assert member.claims.settle() == []
+    assert member.claims.settled
+    member.clock.advance(RETRY_AFTER_SEC)
+    assert member.open_intents() == []
+    assert member.claim() == [run(0)]
+
+
+def test_a_wall_clock_that_is_an_hour_ahead_or_behind_does_not_shorten_the_window() -> None:
+    for unix_ms in (1, 10**15):
+        assert member_with_backlog(unix_ms).claim() == [run(12)], "what came again is known, ten records later"
+
+
+def member_with_backlog(unix_ms: int) -> Member:
+    """Twelve records were claimed, of which the last ten minutes hold all and the least to be kept is four."""
+    policy = WindowPolicy(span_ms=600_000, at_least_records=4, at_most_records=100)
+    member = Member(clock=ManualClock(unix_ms=unix_ms), policy=policy)
+    member.queue(*range(12))
+    again = Stamp("f", "v", "id", Position(0, 0, 12), (0, 11), "data", 0)
+    member.transport.put(TOPIC, 0, run(1).encode(), b"{}", ((STAMP_HEADER, again.encode()),))
+    one_more = Stamp("f", "v", "id", Position(0, 0, 13), (0, 12), "data", 0)
+    member.transport.put(TOPIC, 0, run(12).encode(), b"{}", ((STAMP_HEADER, one_more.encode()),))
+    member.transport.offsets[ZERO] = committed_by("other#1", 12, Vector("id", {0: (0, 11)}))
+    member.own(ZERO)
+    return member
+
+
+def test_the_window_ends_where_the_last_owner_got_to_not_at_the_end_of_its_backlog() -> None:
+    """The records beyond were written an hour later, which would leave four of the twelve before them."""
+    hour = WindowPolicy(span_ms=600_000, at_least_records=4, at_most_records=100)
+    member = Member(policy=hour)
+    member.transport.timestamp_ms = lambda offset: 1_000 * offset + (3_600_000 if offset > 12 else 0)
+    member.queue(*range(12))
+    again = Stamp("f", "v", "id", Position(0, 0, 12), (0, 11), "data", 0)
+    member.transport.put(TOPIC, 0, run(1).encode(), b"{}", ((STAMP_HEADER, again.encode()),))
+    member.queue(13)
+    member.transport.offsets[ZERO] = committed_by("other#1", 12, Vector("id", {0: (0, 11)}))
+    member.own(ZERO)
+    assert member.claims.waiting() == {"f": 2}
+    member.claim()
+    assert member.claims.counts.upstream_repeats == 1
+
+
+def test_of_a_window_that_reaches_further_back_than_its_span_only_the_least_is_read() -> None:
+    member = Member(policy=WindowPolicy(span_ms=2_000, at_least_records=4, at_most_records=100))
+    member.transport.timestamp_ms = lambda offset: 60_000 * offset
+    member.queue(*range(12))
+    member.transport.offsets[ZERO] = committed_by("other#1", 12, Vector("id", {0: (0, 11)}))
+    member.own(ZERO)
+    assert member.consumer.began[ZERO] == 8
+
+
 def test_an_outage_does_not_pile_up_intents() -> None:
     member = Member()
     member.queue(*range(10))
@@ -301,4 +392,78 @@ def test_waiting_counts_what_could_be_claimed_per_function() -> None:
     member.queue(0, 1)
     member.own(ZERO)
     assert member.claims.waiting() == {"f": 2}
-    assert member.claims.owned_of("f") == 1
+    assert member.claims.queues_of("f") == ["queue.f.1/0"]
+
+
+def test_where_nothing_was_claimed_for_a_day_the_offset_is_committed_again_with_its_vector() -> None:
+    member = Member()
+    member.queue(0, 1)
+    member.own(ZERO)
+    member.claim()
+    before = member.transport.offsets[ZERO]
+    member.clock.advance(RENEW_EVERY_SEC - 1)
+    member.claims.renew()
+    assert member.transport.offsets[ZERO] == before
+    member.clock.advance(1)
+    member.claims.renew()
+    renewed, tag = member.transport.offsets[ZERO], CommitTag.decode(before.metadata)
+    assert renewed.offset == before.offset
+    assert CommitTag.decode(renewed.metadata) == replace(tag, batch=tag.batch + 1), "told from the one before"
+    member.claims.renew()
+    assert member.transport.offsets[ZERO] == renewed, "once a day"
+
+
+def test_an_offset_that_was_taken_over_is_committed_again_soon_also_where_owners_change_every_hour() -> None:
+    member = Member()
+    tag = CommitTag(executor="e#0", batch=7, vector=Vector("id", {0: (0, 4)}))
+    member.transport.offsets[ZERO] = Committed(5, tag.encode())
+    member.queue(*range(5))
+    member.own(ZERO)
+    member.claims.poll(0.0)
+    member.clock.advance(RENEW_FIRST_SEC)
+    member.claims.renew()
+    renewed = member.transport.offsets[ZERO]
+    assert (renewed.offset, CommitTag.decode(renewed.metadata).vector) == (5, tag.vector)
+    assert CommitTag.decode(renewed.metadata).executor == EXECUTOR
+
+
+def test_what_is_not_ours_any_more_is_not_committed_again() -> None:
+    member = Member()
+    member.own(ZERO, ONE)
+    member.consumer.will("revoke", ZERO)
+    member.claims.poll(0.0)
+    before = dict(member.transport.offsets)
+    member.clock.advance(RENEW_EVERY_SEC)
+    member.claims.renew()
+    assert member.transport.offsets[ZERO] == before[ZERO]
+    assert member.transport.offsets[ONE] != before[ONE]
+
+
+def test_a_renewal_that_may_still_land_is_read_back_and_ends_the_membership_when_it_did_not() -> None:
+    member = Member()
+    member.queue(0)
+    member.own(ZERO)
+    member.claim()
+    member.clock.advance(RENEW_EVERY_SEC)
+    member.consumer.commits.append(Outcome.UNKNOWN)
+    member.claims.renew()
+    assert not member.claims.settled
+    assert member.claim() == []
+    assert member.claims.settle() == []
+    assert member.claims.undecided, "it could land after the partition has gone to somebody else"
+    assert member.claims.settled
+    assert len(member.transport.records("inflight")) == 1, "nothing was claimed, so nothing is left to recovery"
+
+
+def test_a_refused_renewal_is_tried_again_later_and_keeps_what_waits() -> None:
+    member = Member()
+    member.queue(0)
+    member.own(ZERO)
+    member.clock.advance(RENEW_FIRST_SEC)
+    member.consumer.commits.append(Outcome.NO)
+    member.claims.renew()
+    before = member.transport.offsets[ZERO]
+    assert member.claim() == [run(0)]
+    member.clock.advance(RENEW_FIRST_SEC)
+    member.claims.renew()
+    assert member.transport.offsets[ZERO].offset == before.offset + 1

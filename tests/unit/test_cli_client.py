@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -104,13 +105,16 @@ def test_a_function_is_paused_and_resumed_by_name(
     assert capsys.readouterr().out == f"hello {verb}d\n"
 
 
-def test_a_paused_function_is_listed_as_such(
+def test_functions_are_listed_with_the_triggers_they_have_and_with_what_holds_them(
     gateway: Gateway, headrace: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     hello = {"name": "hello", "version": "v", "handler": "m:f", "timeout_sec": 9.0, "events": [], "enabled": True}
-    gateway.answer("GET /v1/functions", {"functions": [hello | {"paused": True}, hello | {"paused": False}]})
+    several: list[dict[str, Any]] = [{"folder": {}}, {"http": {}}, {"folder": {}}]
+    found = [hello | {"paused": True}, hello | {"paused": False, "events": several}]
+    gateway.answer("GET /v1/functions", {"functions": found})
     assert headrace("functions", "ls") == Exit.OK
-    assert [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()[1:]] == ["http (paused)", "http"]
+    shown = [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert shown == ["none (paused)", "folder, http"]
 
 
 def test_invoke_prints_the_request_id_and_nothing_else(
@@ -151,7 +155,7 @@ def test_invoke_follow_prints_lines_then_verdict_and_result(
 ) -> None:
     gateway.answer("POST /v1/functions/hello/invocations", {"request_id": ID}, 202)
     lines = [("line", {"seq": 1, "text": "one"}), ("line", {"seq": 2, "text": "two"})]
-    gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1&after=0", events(*lines, ("end", RUN)))
+    gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1", events(*lines, ("end", RUN)))
     assert headrace("invoke", "hello", "--follow") == Exit.OK
     assert capsys.readouterr().out == f'{ID}\none\ntwo\nFINISHED 200  0.012 s\n{{"greeting": "Hello"}}\n'
 
@@ -159,7 +163,7 @@ def test_invoke_follow_prints_lines_then_verdict_and_result(
 def test_a_stream_that_breaks_is_taken_up_after_the_last_line(
     gateway: Gateway, headrace: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1&after=0", events(("line", {"seq": 7, "text": "one"})))
+    gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1", events(("line", {"seq": 7, "text": "one"})))
     gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1&after=7", events(("cut", {"reason": "stops"})))
     gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1&after=7", events(("end", FAILED)))
     assert headrace("logs", ID, "-f") == Exit.FAILED
@@ -167,7 +171,7 @@ def test_a_stream_that_breaks_is_taken_up_after_the_last_line(
 
 
 def test_a_stream_that_always_breaks_is_given_up(gateway: Gateway) -> None:
-    gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1&after=0", events())
+    gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1", events())
     with pytest.raises(Cut):
         list(Client(gateway.url).follow(ID))
 
@@ -176,7 +180,7 @@ def test_lines_so_far_are_printed_as_text_or_as_they_came(
     gateway: Gateway, headrace: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = {"seq": 1, "stream": "stdout", "level": None, "time": "t", "text": "one"}
-    gateway.answer(f"GET /v1/runs/{ID}/logs?format=json&after=0", json.dumps(line).encode() + b"\n")
+    gateway.answer(f"GET /v1/runs/{ID}/logs?format=json", json.dumps(line).encode() + b"\n")
     assert headrace("logs", ID) == Exit.OK
     assert capsys.readouterr().out == "one\n"
     assert headrace("logs", ID, "-o", "json") == Exit.OK
@@ -245,3 +249,39 @@ def test_what_deploy_sends_means_the_same_as_the_manifest() -> None:
         sent = json.loads(json.dumps(entry_of(spec)))
         again = parse_entry(name, sent, Path("/"))
         assert again == spec.__class__(**{f: getattr(spec, f) for f in spec.__slots__} | {"not_code": again.not_code})
+
+
+def test_a_log_is_followed_with_what_headrace_says_of_it_and_taken_up_after_the_start(
+    gateway: Gateway, headrace: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ("line", {"seq": 0, "text": f"START RequestId:{ID}"})
+    gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1&platform=1", events(start))
+    gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1&after=0&platform=1", events(("end", RUN)))
+    assert headrace("logs", ID, "-f", "--platform") == Exit.OK
+    assert capsys.readouterr().out == f"START RequestId:{ID}\nFINISHED 200  0.012 s\n"
+
+
+def test_progress_is_the_last_line_of_a_terminal_and_nothing_of_it_is_left(
+    gateway: Gateway,
+    headrace: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    said = ("progress", {"fraction": 0.4, "message": "frame\x1b[2J 1200", "at": "t"})
+    gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1", events(said, ("line", {"seq": 1, "text": "one"}), ("end", RUN)))
+    assert headrace("logs", ID, "-f") == Exit.OK
+    told = capsys.readouterr()
+    assert told.out == "one\nFINISHED 200  0.012 s\n"
+    assert told.err == "\r\033[K 40% frame [2J 1200\r\033[K"
+
+
+def test_progress_is_not_printed_into_a_file(
+    gateway: Gateway, headrace: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.answer("POST /v1/functions/hello/invocations", {"request_id": ID}, 202)
+    said = ("progress", {"fraction": 0.4, "message": "frame 1200", "at": "t"})
+    gateway.answer(f"GET /v1/runs/{ID}/logs?follow=1", events(said, ("end", RUN)))
+    assert headrace("invoke", "hello", "--follow") == Exit.OK
+    told = capsys.readouterr()
+    assert "frame" not in told.out + told.err

@@ -14,16 +14,17 @@ from processor.cli.connect import BrokerUnreachable, TopicsMissing, await_broker
 from processor.cli.logging_setup import JsonFormat, TextFormat
 from processor.cli.settings import KafkaSettings, Settings
 from processor.core.topics import TOPICS
-from processor.transport.abstract import Transport, TransportUnavailable
+from processor.transport.abstract import NotLetIn, Transport, TransportUnavailable
 from processor.transport.embedded import EmbeddedTransport
 
 
 class Away:
     """A transport whose brokers answer at the given try, and its own admin."""
 
-    def __init__(self, answers_at: int) -> None:
+    def __init__(self, answers_at: int, why: TransportUnavailable | None = None) -> None:
         self.asked = 0
         self._answers_at = answers_at
+        self._why = why or TransportUnavailable("nobody there")
 
     def admin(self) -> Away:
         return self
@@ -31,7 +32,7 @@ class Away:
     def topics(self, timeout_sec: float) -> Mapping[str, int]:
         self.asked += 1
         if self.asked < self._answers_at:
-            raise TransportUnavailable("nobody there")
+            raise self._why
         return {"intake": 4}
 
 
@@ -58,6 +59,14 @@ def test_a_broker_that_never_comes_is_an_error_with_its_address_and_the_reason()
     with pytest.raises(BrokerUnreachable, match=r"far:9092 within 0\.01 s: nobody there") as caught:
         wait_for(Away(answers_at=1_000_000), [], limit_sec=0.01)
     assert "HEADRACE_KAFKA__BOOTSTRAP_SERVERS" in caught.value.remedy
+
+
+def test_a_broker_that_does_not_let_us_in_is_told_at_once_and_with_its_own_remedy() -> None:
+    why, said = NotLetIn("the broker refuses the login", remedy="Correct sasl.password."), list[str]()
+    with pytest.raises(BrokerUnreachable, match="refuses the login") as caught:
+        wait_for(Away(answers_at=1_000_000, why=why), said, limit_sec=0.01)
+    assert caught.value.remedy == "Correct sasl.password."
+    assert "refuses the login. Correct sasl.password." in said[0]
 
 
 def test_who_is_asked_to_stop_waits_no_longer() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -33,7 +34,15 @@ class Scene:
             value = encode_function(each)
             self.view.apply(Record(FUNCTIONS.name, 0, offset, 0, 0, each.name.encode(), value, ()))
         self.load = Load(slots=slots)
-        self.flow = Flow(view=self.view, load=self.load, owned_of=lambda _: owned)
+        #: Runs of other executors, by queue partition.
+        self.elsewhere: Counter[str] = Counter()
+        self.queues = [f"q/{number}" for number in range(owned)]
+        self.flow = Flow(
+            view=self.view,
+            load=self.load,
+            queues_of=lambda _: self.queues,
+            held_elsewhere=self.elsewhere.__getitem__,
+        )
 
     def run(self, *deliveries: str) -> None:
         self.flow.claimed([TAKEN] * len(deliveries))
@@ -117,3 +126,28 @@ def test_what_several_owners_say_is_put_together() -> None:
 )
 def test_a_reason_as_people_read_it(wait: Wait, text: str) -> None:
     assert wait.text(10.0) == text
+
+
+def test_what_other_executors_still_run_of_our_partitions_counts_against_the_limit() -> None:
+    scene = Scene(F)
+    scene.elsewhere.update({"q/1": 2, "q/9": 5})
+    scene.run("q/0/0")
+    assert scene.flow.wanted({"f": 5}, 0.0)[0] == {"f": 1}
+    scene.run("q/1/1")
+    assert scene.flow.wanted({"f": 5}, 0.0)[0] == {"f": 0}
+    assert scene.flow.waits({"f": 5}, 0.0) == {"f": Wait(WaitReason.CONCURRENCY, 4, 4)}
+
+
+def test_what_we_still_run_of_a_partition_that_went_to_somebody_else_holds_up_its_new_owner_and_not_us() -> None:
+    scene = Scene(F, owned=2)
+    scene.run("q/2/0", "q/3/0")
+    assert scene.flow.wanted({"f": 5}, 0.0)[0] == {"f": 2}
+    scene.run("q/0/0", "q/1/0")
+    assert scene.flow.wanted({"f": 5}, 0.0)[0] == {"f": 0}
+
+
+def test_a_function_all_of_whose_runs_go_on_elsewhere_is_claimed_nothing_of() -> None:
+    scene = Scene(F)
+    scene.elsewhere.update({"q/0": 4, "q/1": 4})
+    assert scene.flow.wanted({"f": 5}, 0.0)[0] == {"f": 0}
+    assert scene.flow.waits({"f": 5}, 0.0) == {"f": Wait(WaitReason.CONCURRENCY, 8, 8)}

@@ -75,7 +75,8 @@ def test_a_function_may_change_defaults_but_not_reserved_names() -> None:
 
 def context(**head: Any) -> Context:
     facts = facts_of(sandbox.environment(CODE, "/scratch/z", PARENT))
-    return Context(facts, {"id": "r1", "timeout": 3.0, "ends": linux.boottime() + 3.0, "meta": None, **head})
+    head = {"id": "r1", "timeout": 3.0, "ends": linux.boottime() + 3.0, "meta": None, **head}
+    return Context(facts, head, lambda fraction, message: None)
 
 
 def test_the_context_is_a_mapping_and_has_attributes() -> None:

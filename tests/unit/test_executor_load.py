@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from processor.executor.load import LONG_SEC, FunctionLoad, Limits, Load, share_of
+from processor.executor.fairness import Turns
+from processor.executor.load import AHEAD_RUNS, LONG_SEC, FunctionLoad, Limits, Load, share_of
 
 LIMITS = Limits(concurrency=4, claim_ahead_sec=1.0)
 
@@ -30,6 +31,26 @@ def test_short_runs_are_claimed_ahead_for_a_second_of_work() -> None:
     measured(load, "f", 0.01)
     assert load.allowance("f", LIMITS) == 2 + 200
     assert load.allowance("f", Limits(concurrency=4, claim_ahead_sec=0.0)) == 2
+
+
+def test_however_short_they_are_a_kill_can_lose_no_more_than_so_many_that_have_not_begun() -> None:
+    load = Load(slots=2)
+    for name in ("f", "g"):
+        measured(load, name, 0.0)
+    assert load.allowance("f", LIMITS) == 2 + AHEAD_RUNS
+    load.of("f").open = 2 + AHEAD_RUNS
+    assert load.allowance("f", LIMITS) == 0
+    assert load.allowance("g", LIMITS) == 2, "what others have claimed ahead takes nobody's slots"
+    assert load.batch_room == 2
+
+
+def test_a_batch_of_several_functions_holds_no_more_than_that_either() -> None:
+    load = Load(slots=2)
+    for name in ("f", "g", "h"):
+        measured(load, name, 0.0)
+    wants = {name: load.allowance(name, LIMITS) for name in ("f", "g", "h")}
+    shares = Turns().share(wants, dict.fromkeys(wants, 0.001), load.batch_room)
+    assert sum(shares.values()) == 2 + AHEAD_RUNS
 
 
 def test_slots_that_others_hold_for_long_are_not_claimed_for() -> None:

@@ -6,7 +6,7 @@ from processor.core.clock import ManualClock
 from processor.core.inflight import Sign, SignKind
 from processor.core.lifesigns import DECLARE_AFTER_SEC
 from processor.core.topics import INSTANCES
-from processor.executor.peers import RETRY_SEC, Peers
+from processor.executor.peers import RETRY_SEC, SILENT_SEC, Peers
 from processor.transport.abstract import TransportUnavailable
 from tests.unit.scripted_transport import ScriptedTransport
 
@@ -24,6 +24,11 @@ class Scene:
 
     def beat(self, process: str, *, role: str = "executor", serving: bool = True, room: bool = True) -> None:
         sign = Sign(kind=SignKind.HEARTBEAT, process=process, role=role, at_ms=0, serving=serving, room=room)
+        self.transport.put(INSTANCES.name, 0, sign.key, sign.encode())
+        self.peers.follow()
+
+    def runs(self, process: str, held: dict[str, int]) -> None:
+        sign = Sign(kind=SignKind.HEARTBEAT, process=process, role="executor", at_ms=0, held=held)
         self.transport.put(INSTANCES.name, 0, sign.key, sign.encode())
         self.peers.follow()
 
@@ -87,3 +92,31 @@ def test_an_outage_is_waited_out() -> None:
     assert scene.peers.have_room()
     scene.peers.close()
     assert all(each.closed for each in scene.transport.readers)
+
+
+def test_what_others_run_of_a_queue_partition_is_known_until_they_say_otherwise_depart_or_fall_silent() -> None:
+    scene = Scene()
+    scene.runs("a#1", {"q/0": 2, "q/1": 1})
+    scene.runs("b#1", {"q/0": 1})
+    scene.runs("me#1", {"q/0": 9})
+    assert [scene.peers.held(queue) for queue in ("q/0", "q/1", "q/2")] == [3, 1, 0]
+    scene.runs("a#1", {"q/1": 1})
+    assert scene.peers.held("q/0") == 1
+    scene.transport.put(INSTANCES.name, 0, b"heartbeat b#1", None)
+    scene.peers.follow()
+    assert (scene.peers.held("q/0"), scene.peers.held("q/1")) == (0, 1)
+    scene.clock.advance(SILENT_SEC + 0.1)
+    scene.peers.follow()
+    assert scene.peers.held("q/1") == 0
+
+
+def test_who_begins_knows_what_was_said_before_and_how_long_ago() -> None:
+    scene = Scene()
+    scene.runs("old#1", {"q/0": 1})
+    scene.clock.advance(SILENT_SEC + 0.1)
+    scene.runs("new#1", {"q/0": 2})
+    later = Peers(scene.transport, scene.clock, "later#1")
+    assert not later.caught_up
+    later.follow()
+    assert later.caught_up
+    assert later.held("q/0") == 2

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from processor.core.clock import SystemClock
+from processor.core.control import DrainRequest
 from processor.core.run import StatusCode
+from processor.core.topics import CONTROL, INSTANCES
 from processor.executor import service as module
 from processor.executor.abstract import FunctionCode, GuardNotStarted, PoolEvent, RunInput
 from processor.executor.incarnation import ExecutorSettings
@@ -15,6 +17,7 @@ from processor.executor.service import ExecutorService
 from processor.registry.registry import Registry
 from processor.transport.abstract import TransportError
 from tests.unit.scripted_transport import ScriptedTransport
+from tests.waiting import until
 
 
 class EmptyPool:
@@ -119,3 +122,14 @@ def test_a_successor_waits_a_moment_however_fast_the_one_before_it_failed(
     house.service.stop()
     assert house.service.join(10), "and it does not hold up the stop"
     assert house.pools == 1
+
+
+def test_an_executor_that_is_asked_to_drain_has_no_successor(house: House) -> None:
+    house.service.start()
+    assert house.serving.wait(10)
+    until(lambda: house.transport.records(INSTANCES.name))
+    key = house.transport.records(INSTANCES.name)[0].key or b""
+    wanted = DrainRequest(executor=key.decode().split(" ")[1])
+    house.transport.put(CONTROL.name, 0, wanted.key, wanted.encode())
+    assert house.service.join(10)
+    assert (house.service.drain_requested, house.pools) == (True, 1)

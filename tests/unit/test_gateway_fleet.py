@@ -22,9 +22,11 @@ F = Function(
 
 
 class Scene:
+    OWN = "gateway#own"
+
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.fleet = Fleet(ScriptedTransport(), self.clock)
+        self.fleet = Fleet(ScriptedTransport(), self.clock, self.OWN)
 
     def hear(self, key: bytes, value: bytes | None) -> None:
         self.fleet.hear(Record(INSTANCES.name, 0, 0, 0, 0, key, value, ()))
@@ -34,6 +36,10 @@ class Scene:
         sign = Sign(
             kind=SignKind.HEARTBEAT, process=process, role=role, at_ms=0, serving=serving, room=room, waits=waits
         )
+        self.hear(sign.key, sign.encode())
+
+    def gateway_beats(self, process: str) -> None:
+        sign = Sign(kind=SignKind.HEARTBEAT, process=process, role="gateway", at_ms=0)
         self.hear(sign.key, sign.encode())
 
     def only_recovery_beats(self, seconds: float) -> None:
@@ -119,3 +125,30 @@ def test_records_that_cannot_be_read_change_nothing() -> None:
     scene.hear(b"heartbeat a#1", b"{")
     scene.hear(b"\xff", b"\xff")
     assert scene.why == "no free slot"
+
+
+def test_other_gateways_count_from_their_first_heartbeat_until_they_depart_or_fall_silent() -> None:
+    scene = Scene()
+    assert scene.fleet.live_gateways() == 1
+    scene.gateway_beats("gateway#1")
+    scene.gateway_beats("gateway#2")
+    assert scene.fleet.live_gateways() == 3
+    scene.hear(b"heartbeat gateway#1", None)
+    assert scene.fleet.live_gateways() == 2
+    scene.only_recovery_beats(DECLARE_AFTER_SEC)
+    assert scene.fleet.live_gateways() == 2, "its next heartbeat may still come"
+    scene.only_recovery_beats(BEAT_EVERY_SEC)
+    assert scene.fleet.live_gateways() == 1
+
+
+def test_a_gateway_counts_itself_once() -> None:
+    scene = Scene()
+    scene.gateway_beats(Scene.OWN)
+    assert scene.fleet.live_gateways() == 1
+
+
+def test_no_gateway_drops_out_in_an_outage_in_which_nobody_is_heard() -> None:
+    scene = Scene()
+    scene.gateway_beats("gateway#1")
+    scene.clock.advance(10 * DECLARE_AFTER_SEC)
+    assert scene.fleet.live_gateways() == 2

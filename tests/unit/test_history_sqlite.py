@@ -1,82 +1,33 @@
+"""What only the history in SQLite has. What both have: tests/contract/history."""
+
 from __future__ import annotations
 
 import sqlite3
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import orjson
 import pytest
 
-from processor.core.ledger import Accepted, Ended, LedgerRecord, Position, Started, encode
-from processor.core.request_id import request_id
-from processor.core.run import Delivery, Status, StatusCode
-from processor.core.topics import LOGS, RUNS
-from processor.recorder.batch import Batch, decode_batch
+from processor.core.run import Status
+from processor.recorder import sqlite
+from processor.recorder.conditions import line_conditions, run_conditions
+from processor.recorder.session import Row, Session
 from processor.recorder.sqlite import SqliteHistoryStore
-from processor.recorder.store import BadCursor, HistoryTooNew, HistoryUnavailable, LogLine, RunQuery
-from processor.transport.abstract import Record, TopicPartition
+from processor.recorder.statements import load_migrations, load_statements
+from processor.recorder.store import (
+    ActivityQuery,
+    HistoryTooNew,
+    HistoryUnavailable,
+    LineQuery,
+    RunQuery,
+)
+from processor.transport.abstract import TopicPartition
+from tests.history_records import AT, DAY_MS, TODAY_MS, accepted, batch, ended, ids, lines, rid, started
 
-DAY_MS = 86_400_000
-#: 2026-11-24 00:00:00 UTC
-TODAY_MS = 1_795_478_400_000
-AT = {TopicPartition("runs", 0): 1}
-
-
-def rid(number: int) -> str:
-    return request_id("resize", "test", str(number))
-
-
-def delivery(number: int) -> Delivery:
-    return Delivery("queue.resize.1", 0, number)
-
-
-def accepted(number: int, *, function: str = "resize", at_ms: int | None = None) -> Accepted:
-    return Accepted(
-        request_id=rid(number),
-        function=function,
-        version="v1",
-        trigger="http",
-        source="test",
-        event_id=str(number),
-        subject=None,
-        accepted_at_ms=TODAY_MS + number if at_ms is None else at_ms,
-        intake=Position(0, 0, number),
-    )
-
-
-def started(number: int) -> Started:
-    return Started(
-        request_id=rid(number), function="resize", delivery=delivery(number), executor="e#1", started_at_ms=TODAY_MS
-    )
-
-
-def ended(number: int, code: StatusCode = StatusCode.OK, *, at_ms: int = TODAY_MS, result: bytes = b"1") -> Ended:
-    return Ended(
-        request_id=rid(number),
-        function="resize",
-        delivery=delivery(number),
-        status_code=code,
-        result=result,
-        ended_at_ms=at_ms,
-    )
-
-
-def lines(number: int, first: int, last: int, *, at_ms: int = TODAY_MS) -> Record:
-    told = [[seq, "stdout", None, at_ms, f"line {seq}"] for seq in range(first, last + 1)]
-    document = {"request_id": rid(number), "function": "resize", "delivery": str(delivery(number)), "lines": told}
-    return Record(LOGS.name, 0, 0, 0, at_ms, rid(number).encode(), orjson.dumps(document), ())
-
-
-def batch(*records: LedgerRecord | Record) -> Batch:
-    return decode_batch(
-        each
-        if isinstance(each, Record)
-        else Record(RUNS.name, 0, 0, 0, TODAY_MS, each.request_id.encode(), encode(each), ())
-        for each in records
-    )
+HOUR_MS = 3_600_000
 
 
 @pytest.fixture
@@ -87,203 +38,52 @@ def store(tmp_path: Path) -> Iterator[SqliteHistoryStore]:
     store.close()
 
 
-def ids(store: SqliteHistoryStore, query: RunQuery) -> list[str]:
-    return [each["request_id"] for each in store.list_runs(query).runs]
-
-
-def test_a_batch_and_its_offsets_are_written_together(store: SqliteHistoryStore) -> None:
-    assert store.offsets() == {}
-    store.apply(batch(accepted(1)), {TopicPartition("runs", 3): 42})
-    assert store.offsets() == {TopicPartition("runs", 3): 42}
-    document = store.get_run(rid(1))
-    assert document is not None
-    assert document["status"] == "QUEUED"
-
-
-def test_a_batch_that_fails_leaves_neither_runs_nor_offsets_nor_tables(store: SqliteHistoryStore) -> None:
-    broken = {TopicPartition("runs", 0): 2**70}  # no integer of SQLite's: the last statement of the transaction fails
-    with pytest.raises(OverflowError):
-        store.apply(batch(accepted(1), lines(1, 1, 2)), broken)
-    assert store.get_run(rid(1)) is None
-    assert store.offsets() == {}
-    store.apply(batch(accepted(1), lines(1, 1, 2)), AT)
-    assert len(store.get_lines(rid(1)).lines) == 2
-
-
-def test_applying_a_batch_twice_changes_nothing(store: SqliteHistoryStore) -> None:
-    records = (accepted(1), started(1), lines(1, 1, 3), ended(1))
-    store.apply(batch(*records), AT)
-    before = store.get_run(rid(1)), store.get_lines(rid(1))
-    store.apply(batch(*records), AT)
-    assert (store.get_run(rid(1)), store.get_lines(rid(1))) == before
-    assert store.counters()["void_verdicts"] == 0
-
-
-def test_void_verdicts_undecodable_and_missed_records_are_counted(store: SqliteHistoryStore) -> None:
-    store.apply(batch(accepted(1), ended(1)), AT)
-    odd = batch(
-        ended(1, StatusCode.INSTANCE_LOST),
-        Record(RUNS.name, 0, 0, 0, 0, None, b"{", ()),
-        Record(LOGS.name, 0, 0, 0, 0, None, b'{"lines": []}', ()),
-        Record(LOGS.name, 0, 0, 0, 0, None, None, ()),
-    )
-    odd.missed = 5
-    store.apply(odd, AT)
-    assert store.counters() == {"void_verdicts": 1, "undecodable": 3, "missed": 5}
-
-
-def test_pages_go_from_the_newest_to_the_oldest_and_meet_every_run_once(store: SqliteHistoryStore) -> None:
-    # The same time twice: the row decides.
-    store.apply(batch(*(accepted(n, at_ms=TODAY_MS + n // 2) for n in range(25))), AT)
-    found: list[str] = []
-    cursor = None
-    pages = 0
-    while True:
-        page = store.list_runs(RunQuery(limit=10, cursor=cursor))
-        found += [each["request_id"] for each in page.runs]
-        cursor = page.cursor
-        pages += 1
-        if cursor is None:
-            break
-    assert found == [rid(n) for n in reversed(range(25))]
-    assert pages == 3
-
-
-def test_a_run_that_arrives_between_two_pages_moves_nothing(store: SqliteHistoryStore) -> None:
-    store.apply(batch(*(accepted(n) for n in range(4))), AT)
-    first = store.list_runs(RunQuery(limit=2))
-    store.apply(batch(accepted(99)), AT)
-    second = store.list_runs(RunQuery(limit=2, cursor=first.cursor))
-    assert [each["request_id"] for each in second.runs] == [rid(1), rid(0)]
-
-
-def test_lists_can_be_narrowed_by_function_status_and_time(store: SqliteHistoryStore) -> None:
-    store.apply(batch(accepted(1), accepted(2), accepted(3, function="other"), ended(1)), AT)
-    store.apply(batch(accepted(4), started(4), ended(4, StatusCode.HANDLER_RAISED), started(2)), AT)
-    assert ids(store, RunQuery(function="other")) == [rid(3)]
-    assert ids(store, RunQuery(status=Status.FINISHED)) == [rid(1)]
-    assert ids(store, RunQuery(status=Status.FAILED)) == [rid(4)]
-    assert ids(store, RunQuery(status=Status.RUNNING, function="resize")) == [rid(2)]
-    assert ids(store, RunQuery(since_ms=TODAY_MS + 3)) == [rid(4), rid(3)]
-
-
-@pytest.mark.parametrize("query", [RunQuery(status=Status.FAILED), RunQuery(function="a"), RunQuery()])
-def test_lists_are_read_from_an_index(store: SqliteHistoryStore, query: RunQuery, tmp_path: Path) -> None:
-    from processor.recorder.sqlite import _conditions
-    from processor.recorder.statements import load_statements
-
-    conditions, values = _conditions(query)
-    statement = "EXPLAIN QUERY PLAN " + load_statements()["list_runs"].format(conditions=conditions)
-    reader = sqlite3.connect(tmp_path / "history.db")
-    plan = " ".join(row[3] for row in reader.execute(statement, (*values, 10)))
+def plan_of(path: Path, statement: str, values: Mapping[str, Any]) -> str:
+    reader = sqlite3.connect(path)
+    plan = " ".join(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {statement}", values))
     reader.close()
-    assert "USING INDEX" in plan
+    return plan
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("name", ["list_runs", "run_edge"])
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (RunQuery(status=Status.FAILED), "runs_unfinished"),
+        (RunQuery(status_code=433), "runs_unfinished"),
+        (RunQuery(function="a", since_ms=5), "runs_by_function"),
+        (RunQuery(text="a", until_ms=7), "runs_by_time"),
+    ],
+)
+def test_runs_are_read_from_an_index(query: RunQuery, index: str, name: str, tmp_path: Path) -> None:
+    sql = load_statements("sqlite")
+    conditions = run_conditions(query, sql)
+    values = {**conditions.values, "key": 1, "row": 2, "limit": 3, "size": 4}
+    plan = plan_of(tmp_path / "history.db", sql[name].format(conditions=conditions.all()), values)
+    assert f"INDEX {index} " in plan
     assert "TEMP B-TREE" not in plan
 
 
-def test_the_position_counts_the_queued_runs_of_the_function_that_were_accepted_before(
-    store: SqliteHistoryStore,
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (LineQuery(text="a"), "by_time"),
+        (LineQuery(function="a", since_ms=4, until_ms=5), "by_function"),
+        (LineQuery(level="ERROR", function="a"), "by_level"),
+        (LineQuery(level="INFO", function="a"), "by_function"),
+    ],
+)
+def test_lines_are_searched_along_an_index(
+    store: SqliteHistoryStore, query: LineQuery, index: str, tmp_path: Path
 ) -> None:
-    store.apply(batch(accepted(3), accepted(1), accepted(2), accepted(4), accepted(0, function="other")), AT)
-    assert [store.position(rid(number)) for number in (0, 1, 2, 3, 4)] == [1, 1, 2, 3, 4]
-    store.apply(batch(started(1), ended(2)), AT)
-    assert [store.position(rid(number)) for number in (1, 2, 3, 4)] == [None, None, 1, 2]
-    assert store.position(rid(99)) is None
-
-
-def test_a_position_far_back_is_not_counted_out(store: SqliteHistoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processor.recorder.sqlite.MAX_POSITION", 2)
-    store.apply(batch(*(accepted(number, at_ms=TODAY_MS) for number in range(4))), AT)
-    assert [store.position(rid(number)) for number in range(4)] == [1, 2, None, None]
-
-
-def test_lists_leave_the_result_out_and_the_run_itself_has_it(store: SqliteHistoryStore) -> None:
-    big = orjson.dumps("x" * 20_000)
-    store.apply(batch(accepted(1), ended(1, result=big)), AT)
-    (listed,) = store.list_runs(RunQuery()).runs
-    document = store.get_run(rid(1))
-    assert "result" not in listed
-    assert listed["status_code"] == 200
-    assert document is not None
-    assert document["result"] == "x" * 20_000
-
-
-def test_a_foreign_cursor_is_refused(store: SqliteHistoryStore) -> None:
-    with pytest.raises(BadCursor, match=r"^'nonsense' is not a cursor of this list$"):
-        store.list_runs(RunQuery(cursor="nonsense"))
-
-
-def test_lines_come_in_order_of_seq_from_every_day_and_after_any_of_them(store: SqliteHistoryStore) -> None:
-    tomorrow = TODAY_MS + DAY_MS
-    store.apply(batch(accepted(1), lines(1, 4, 6), lines(1, 1, 3)), AT)
-    store.apply(batch(lines(1, 7, 9, at_ms=tomorrow)), AT)
-    page = store.get_lines(rid(1))
-    assert page.delivery == str(delivery(1))
-    assert [each.seq for each in page.lines] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
-    assert page.lines[0] == LogLine(1, "stdout", None, TODAY_MS, "line 1")
-    assert [each.seq for each in store.get_lines(rid(1), after_seq=5, limit=3).lines] == [6, 7, 8]
-    assert store.get_lines(rid(1), after_seq=9).lines == []
-
-
-def test_a_repeated_piece_of_the_log_is_shown_once(store: SqliteHistoryStore) -> None:
-    store.apply(batch(lines(1, 1, 3)), AT)
-    store.apply(batch(lines(1, 1, 3), lines(1, 2, 5)), AT)
-    assert [each.seq for each in store.get_lines(rid(1)).lines] == [1, 2, 3, 4, 5]
-
-
-def test_lines_of_a_run_nobody_has_announced_are_kept_for_it(store: SqliteHistoryStore) -> None:
-    store.apply(batch(lines(1, 1, 2)), AT)
-    document = store.get_run(rid(1))
-    assert document is not None
-    assert (document["status"], document["accepted_at"]) == ("RUNNING", None)
-    store.apply(batch(accepted(1)), AT)
-    assert len(store.get_lines(rid(1)).lines) == 2
-
-
-def test_days_of_lines_are_dropped_whole_and_runs_after_their_end(tmp_path: Path) -> None:
-    store = SqliteHistoryStore(tmp_path / "history.db", log_days=3, run_days=5)
-    store.open_for_writing()
-    old_ms, recent_ms = TODAY_MS - 6 * DAY_MS, TODAY_MS - 3 * DAY_MS
-    store.apply(batch(accepted(1, at_ms=old_ms), lines(1, 1, 2, at_ms=old_ms), ended(1, at_ms=old_ms)), AT)
-    store.apply(batch(accepted(2, at_ms=old_ms)), AT)  # it still waits in the queue
-    store.apply(batch(accepted(3, at_ms=recent_ms), lines(3, 1, 2, at_ms=recent_ms), ended(3, at_ms=recent_ms)), AT)
-    assert store.expire(TODAY_MS + DAY_MS // 2) is False
-    assert ids(store, RunQuery()) == [rid(3), rid(2)]
-    assert len(store.get_lines(rid(3)).lines) == 2
-    reader = sqlite3.connect(tmp_path / "history.db")
-    tables = {name for (name,) in reader.execute("SELECT name FROM sqlite_master WHERE name GLOB 'logs_*[0-9]'")}
-    reader.close()
-    assert tables == {"logs_20261121"}
-    store.close()
-
-
-def test_a_new_run_never_gets_the_lines_of_a_deleted_one(tmp_path: Path) -> None:
-    path = tmp_path / "history.db"
-    store = SqliteHistoryStore(path, log_days=7, run_days=3)
-    store.open_for_writing()
-    old_ms = TODAY_MS - 4 * DAY_MS
-    store.apply(batch(accepted(1, at_ms=old_ms), lines(1, 1, 2, at_ms=old_ms), ended(1, at_ms=old_ms)), AT)
-    store.expire(TODAY_MS)
-    assert ids(store, RunQuery()) == []
-    store.close()
-    again = SqliteHistoryStore(path)
-    again.open_for_writing()
-    records = (accepted(1), started(1))  # even when it is the same event
-    again.apply(batch(*records), AT)
-    assert again.get_lines(rid(1)).lines == []
-    again.close()
-
-
-def test_history_shorter_than_three_days_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^history is kept for at least 3 days$"):
-        SqliteHistoryStore(tmp_path / "history.db", log_days=2)
-
-
-def test_another_process_can_read_what_one_has_written(store: SqliteHistoryStore, tmp_path: Path) -> None:
-    store.apply(batch(accepted(1), lines(1, 1, 1)), AT)
-    reader = SqliteHistoryStore(tmp_path / "history.db")
-    assert ids(reader, RunQuery()) == [rid(1)]
-    reader.close()
+    store.apply(batch(lines(1, 1, 1)), AT)
+    sql = load_statements("sqlite")
+    conditions = line_conditions(query, sql, None)
+    statement = sql["line_edge"].format(table="logs_20261124", key="at_ms", conditions=conditions.by_index)
+    plan = plan_of(tmp_path / "history.db", statement, {**conditions.values, "key": 1, "row": 2, "size": 3})
+    assert f"INDEX logs_20261124_{index} " in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_a_history_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
@@ -292,18 +92,56 @@ def test_a_history_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
         HistoryUnavailable, match=r"^the history database could not be read: unable to open database file$"
     ):
         reader.get_run(rid(1))
-    with pytest.raises(HistoryUnavailable, match=r"^the history is not open for writing$"):
-        reader.apply(batch(accepted(1)), AT)
+    assert reader.schema_version() == 0
 
 
-def test_a_history_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     store = SqliteHistoryStore(path)
-    with pytest.raises(HistoryTooNew, match=r"history\.db has schema 99; this version of Headrace knows 3$"):
+    with pytest.raises(HistoryTooNew, match=r"history\.db has schema 99; this version of Headrace knows \d+$"):
         store.open_for_writing()
+    assert store.schema_version() == 99
+    store.close()
+
+
+LOG_DAY_OF_VERSION_3 = """
+CREATE TABLE logs_20261124 (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL, delivery TEXT NOT NULL, seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL, lines TEXT NOT NULL
+);
+CREATE UNIQUE INDEX logs_20261124_by_run ON logs_20261124 (run, delivery, seq);
+INSERT INTO logs_20261124 SELECT id, id, delivery, 1, 2,
+    '[[1,"log","ERROR",1795478400005,"it broke"],[2,"stdout",null,1795478400006,"done"]]' FROM runs;
+"""
+
+
+def test_a_history_of_an_earlier_version_keeps_its_runs_and_its_lines_can_be_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "history.db"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(sqlite, "load_migrations", lambda dialect: load_migrations(dialect)[:3])
+        store = SqliteHistoryStore(path)
+        store.open_for_writing()
+        store.close()
+    old = sqlite3.connect(path)
+    old.execute(
+        "INSERT INTO runs (id, request_id, function, status, first_seen_ms, deliveries, delivery, void_verdicts)"
+        " VALUES (1, ?, 'resize', 'RUNNING', ?, 1, 'queue.resize.1/0/1', 0)",
+        (rid(1), TODAY_MS),
+    )
+    old.executescript(LOG_DAY_OF_VERSION_3)
+    old.close()
+    store = SqliteHistoryStore(path)
+    store.open_for_writing()
+    store.apply(batch(accepted(1), started(1), ended(1), lines(1, 3, 3)), AT)
+    assert [each.line.seq for each in store.search_lines(LineQuery(function="resize")).lines] == [2, 1, 3]
+    assert [each.line.text for each in store.search_lines(LineQuery(level="ERROR")).lines] == ["it broke"]
+    query = ActivityQuery(since_ms=TODAY_MS, until_ms=TODAY_MS + 1, bucket_ms=HOUR_MS)
+    assert [(each.accepted, each.ended) for each in store.activity(query)] == [({"FINISHED": 1}, {"FINISHED": 1})]
     store.close()
 
 
@@ -324,46 +162,39 @@ def test_a_full_disk_loses_nothing_and_work_goes_on_when_there_is_room(store: Sq
     assert store.offsets() == {TopicPartition("runs", 0): 9}
 
 
-def test_many_readers_and_a_writer_never_meet_a_locked_database(store: SqliteHistoryStore) -> None:
-    failures: list[BaseException] = []
-    done = threading.Event()
-
-    def read() -> None:
-        try:
-            while not done.is_set():
-                store.list_runs(RunQuery())
-                store.get_lines(rid(1))
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=read) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for number in range(60):
-        store.apply(batch(accepted(number), lines(number, 1, 3, at_ms=TODAY_MS + number * DAY_MS // 20)), AT)
-    store.expire(TODAY_MS + 40 * DAY_MS)
-    done.set()
-    for thread in threads:
-        thread.join(10)
-    assert failures == []
+def test_tables_of_old_days_are_gone_after_them(store: SqliteHistoryStore, tmp_path: Path) -> None:
+    for days in (8, 7, 0):
+        store.apply(batch(lines(1, 1, 1, at_ms=TODAY_MS - days * DAY_MS)), AT)
+    store.expire(TODAY_MS)
+    reader = sqlite3.connect(tmp_path / "history.db")
+    tables = {name for (name,) in reader.execute("SELECT name FROM sqlite_master WHERE name GLOB 'logs_*[0-9]'")}
+    reader.close()
+    assert tables == {"logs_20261117", "logs_20261124"}
 
 
-class ExpiresBefore(dict[str, str]):
-    """Statements of a store whose recorder expires a day just before the lines are read."""
+class ExpiresBefore(Session):
+    """A read during which a recorder expires a day, just before the lines are read."""
 
-    def __init__(self, store: SqliteHistoryStore) -> None:
-        super().__init__(store._sql)
+    def __init__(self, session: Session, store: SqliteHistoryStore) -> None:
+        self._session = session
         self._store = store
+        self.sql = session.sql
 
-    def __getitem__(self, name: str) -> str:
+    def rows(self, name: str, values: Mapping[str, Any] = {}, **parts: str) -> Sequence[Row]:
         if name == "get_lines":
             self._store.expire(TODAY_MS + 40 * DAY_MS)
-        return super().__getitem__(name)
+        return self._session.rows(name, values, **parts)
+
+    def log_tables(self) -> Sequence[str]:
+        return self._session.log_tables()
 
 
-def test_a_day_that_is_dropped_between_two_statements_of_a_reader_is_still_read(store: SqliteHistoryStore) -> None:
+def test_a_day_that_is_dropped_between_two_statements_of_a_reader_is_still_read(
+    store: SqliteHistoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.apply(batch(accepted(1), lines(1, 1, 3)), AT)
-    store._sql = ExpiresBefore(store)
+    plain = sqlite.SqliteSession
+    monkeypatch.setattr(sqlite, "SqliteSession", lambda *given: ExpiresBefore(plain(*given), store))
     assert [each.seq for each in store.get_lines(rid(1)).lines] == [1, 2, 3]
     assert store.get_lines(rid(1)).lines == []
 
@@ -371,7 +202,7 @@ def test_a_day_that_is_dropped_between_two_statements_of_a_reader_is_still_read(
 KILLED = """
 import sys
 from pathlib import Path
-from tests.unit.test_history_sqlite import AT, accepted, batch, lines
+from tests.history_records import accepted, batch, lines
 from processor.recorder.sqlite import SqliteHistoryStore
 from processor.transport.abstract import TopicPartition
 store = SqliteHistoryStore(Path(sys.argv[1]))

@@ -34,21 +34,22 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "processor.gateway": (
         *CORE,
         "processor.registry",
+        "processor.console.app",
         "processor.dispatcher.accept",
         "processor.http",
         "processor.recorder.store",
         "processor.recorder.document",  # the run document that the store hands out
         *PORT,
     ),
-    "processor.console": (*CORE, "processor.registry", "processor.recorder.store", "processor.recorder.document"),
+    "processor.console": ("processor.http",),  # it asks the API, as anybody else (decision 007)
     "processor.ops": OURS,
     "processor.cli": OURS,
     "triggers": (*CORE, "processor.registry", "processor.dispatcher.accept", "processor.http", *PORT),
 }
 #: Implementations of one port: known only to whoever builds concrete objects.
 STRANGERS = ("processor.transport.embedded", "processor.transport.kafka")
-#: Only these may know what a manifest is checked with.
-KNOWS_PYDANTIC = ("processor.registry.manifest",)
+#: Only these may know what manifests and requests are checked with.
+KNOWS_PYDANTIC = ("processor.registry.manifest", "processor.gateway.schemas", "processor.gateway.refusals")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +126,7 @@ def test_every_package_has_its_row() -> None:
     assert packages - MAY_IMPORT.keys() == set()
 
 
-def test_only_the_manifest_knows_pydantic() -> None:
+def test_only_the_manifest_and_the_schemas_of_the_api_know_pydantic() -> None:
     knowing = {
         each.importer for each in all_imports() if each.imported.partition(".")[0] in ("pydantic", "pydantic_core")
     }

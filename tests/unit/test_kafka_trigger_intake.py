@@ -51,6 +51,10 @@ class Session(Producer):
         self.log.durable += [each.decode() for each in self.pending]
         self.pending.clear()
 
+    def landed(self, timeout_sec: float) -> bool:
+        self.flush(timeout_sec)
+        return True
+
     def poll(self) -> None: ...
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.core.topics import MAX_EVENT_BYTES
@@ -51,6 +51,12 @@ def test_a_partition_that_came_later_is_read_from_its_first_record() -> None:
     assert found[0] == Place(offset=17, note=Note(partitions=4))
     assert found[3].resolve is Resolve.START  # there from the beginning, and nobody has read it yet
     assert found[4].resolve is Resolve.LOW
+
+
+def test_what_is_in_a_topic_that_was_waited_for_is_read_whole_by_every_replica() -> None:
+    assert places({}, frozenset({0}), 0)[0] == Place(resolve=Resolve.LOW, note=Note(partitions=0))
+    assert places({0: (3, "n=0")}, frozenset({1}), 2)[1] == Place(resolve=Resolve.LOW, note=Note(partitions=0))
+    assert places({0: (3, "from elsewhere")}, frozenset({1}), 2)[1].resolve is Resolve.START
 
 
 def test_cuts_of_an_earlier_owner_come_along() -> None:
@@ -119,6 +125,7 @@ def test_a_decided_batch_ends_by_position_when_its_last_record_is_gone() -> None
     assert cut_of(stepper.due(5, 1_000.0)) == [("0-0-4-a", [0, 3])]
 
 
+@settings(deadline=None)
 @given(
     first=st.lists(st.integers(1, 9), min_size=1, max_size=8),
     done=st.integers(0, 8),

@@ -14,7 +14,7 @@ import pytest
 from processor.core.event import Event
 from processor.core.topics import MAX_EVENT_BYTES
 from triggers.abstract import Binding
-from triggers.kafka.abstract import Mixed, Poison, SourceRecord
+from triggers.kafka.abstract import BadRecord, Mixed, SourceRecord
 from triggers.kafka.events import normaliser_of
 from triggers.kafka.shapes import AwsShape, PlainShape, ScfShape
 from triggers.kafka.values import Kind, value_of
@@ -171,7 +171,7 @@ def test_our_own_batches_keep_json_as_json_and_bytes_as_base64() -> None:
 )
 def test_values_are_what_they_are_declared_to_be(data: bytes | None, declared: str, kind: Kind) -> None:
     found = value_of(data, declared)
-    assert not isinstance(found, Poison)
+    assert not isinstance(found, BadRecord)
     assert found == (kind, data or b"")
 
 
@@ -186,19 +186,19 @@ def test_values_are_what_they_are_declared_to_be(data: bytes | None, declared: s
 )
 def test_values_that_break_their_declaration_are_poison(data: bytes, declared: str, reason: str) -> None:
     found = value_of(data, declared)
-    assert isinstance(found, Poison)
+    assert isinstance(found, BadRecord)
     assert reason in found.reason
 
 
 def test_many_brackets_that_are_not_deep_are_no_poison() -> None:
-    assert not isinstance(value_of(orjson.dumps([[]] * 2_000 + ['[["[' * 400, '\\"[']), "json"), Poison)
+    assert not isinstance(value_of(orjson.dumps([[]] * 2_000 + ['[["[' * 400, '\\"[']), "json"), BadRecord)
 
 
-def events(value: bytes | None, **settings: Any) -> list[Event] | Poison:
+def events(value: bytes | None, **settings: Any) -> list[Event] | BadRecord:
     binding = Binding(function="f", creation=1, kind="kafka", settings={"topic": "t", **settings})
     found = normaliser_of(binding, SERVERS)(record(value, key=b"k"))
     assert not isinstance(found, Mixed)
-    return found if isinstance(found, Poison) else list(found)
+    return found if isinstance(found, BadRecord) else list(found)
 
 
 def test_one_record_one_event_in_a_platforms_shape_too() -> None:
@@ -212,7 +212,7 @@ def test_one_record_one_event_in_a_platforms_shape_too() -> None:
 @pytest.mark.parametrize("event_format", ["cloudevents", "data", "scf", "aws"])
 def test_what_does_not_fit_into_an_event_is_poison_in_every_shape(event_format: str) -> None:
     found = events(b"x" * (MAX_EVENT_BYTES + 1), event_format=event_format)
-    assert isinstance(found, Poison)
+    assert isinstance(found, BadRecord)
     assert "the limit is 1,000,000" in found.reason
 
 
@@ -220,5 +220,5 @@ def test_a_time_that_is_none_does_not_stop_a_record() -> None:
     for timestamp_ms in (-1, 10**18):
         binding = Binding(function="f", creation=1, kind="kafka", settings={"topic": "t"})
         found = normaliser_of(binding, SERVERS)(record()._replace(timestamp_ms=timestamp_ms))
-        assert not isinstance(found, Poison | Mixed)
+        assert not isinstance(found, BadRecord | Mixed)
         assert found[0].time is None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from processor.core.inflight import Sign, SignKind
 from processor.core.lifesigns import FORGET_AFTER_SEC, DeathWatch, HandOverCheck, OwnBeat, Silent
 
@@ -213,9 +215,10 @@ def test_gateways_are_never_declared_dead() -> None:
     assert log.watch.to_declare() == []
 
 
-def test_the_key_of_a_recovery_that_was_killed_goes_after_some_minutes() -> None:
+@pytest.mark.parametrize("role", ["recovery", "gateway"])
+def test_the_key_of_a_recovery_or_gateway_that_was_killed_goes_after_some_minutes(role: str) -> None:
     log = Log()
-    log.add(beat("r#0", "recovery"))
+    log.add(beat("r#0", role))
     log.own_beats(0.0, FORGET_AFTER_SEC - 1)
     assert log.watch.gone() == []
     log.add(beat("r#2", "recovery"))

@@ -6,7 +6,9 @@ import orjson
 import pytest
 
 from processor.core.clock import ManualClock
+from processor.core.progress import Progress
 from processor.executor import logship
+from processor.executor.abstract import RunProgressed
 from processor.executor.books import RETRY_AFTER_SEC
 from processor.executor.logship import SURELY_LANDED_SEC, Line, LogShip
 from processor.transport.abstract import Outcome
@@ -138,3 +140,30 @@ def test_a_broken_session_is_noticed_by_poll_and_closing_never_raises() -> None:
     quay.ship.poll()
     quay.ship.close(1.0)
     assert all(each.closed for each in quay.transport.producers)
+
+
+def test_progress_keeps_its_place_among_the_lines() -> None:
+    quay = Quay()
+    quay.send(1)
+    quay.ship.show(said(0.1))
+    quay.send(2)
+    quay.ship.close(1.0)
+    values = [each.value for each in quay.transport.records("logs")]
+    assert values[1] == Progress(**said(0.1)._asdict()).encode()
+    assert len(values) == 3
+
+
+def test_progress_that_is_lost_leaves_no_gap_among_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logship, "WAITING_BYTES", 0)
+    quay = Quay()
+    quay.transport.buffer_records = 0
+    quay.ship.show(said(0.1))
+    quay.send(1)
+    quay.ship.show(said(0.2))
+    quay.transport.buffer_records = 10
+    quay.ship.poll()
+    assert quay.arrived() == [(1, "platform", "[1 line was lost here]")]
+
+
+def said(fraction: float) -> RunProgressed:
+    return RunProgressed(RUN, "q/0/1", "f", fraction, "", 1_000)

@@ -334,7 +334,7 @@ def test_the_environment_has_a_limit(folder: Path) -> None:
     assert load(folder, entry(f"env: {{A: {'x' * 32_000}}}"))
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from(["a", ": ", "- ", "\n", "  ", "[", "]", "{", "}", "*", "&", "!", "'", '"', "|", "1", ","]))
 )

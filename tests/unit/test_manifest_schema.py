@@ -39,7 +39,7 @@ def test_the_published_schema_is_fresh() -> None:
         {"timeout": "1h30m", "memory": None, "max_queue_age": None, "role": None},
         {"events": [{"folder": {"path": "in", "pattern": "*.png"}}, {"http": {"path": "/x"}}]},
         {"events": [{"schedule": {"cron": "* * * * *", "argument": [1]}}, {"kafka": {"topic": "t"}}]},
-        {"events": [{"storage": {"bucket": "b", "source": {"sqs": {"queue_url": "u"}}}}]},
+        {"events": [{"storage": {"bucket": "b", "source": {"sqs": {"queue_url": "http://q/0/u"}}}}]},
     ],
 )
 def test_good_manifests_fit_the_schema(validator: Draft202012Validator, entry: dict[str, Any]) -> None:

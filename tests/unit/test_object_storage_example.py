@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from examples.storage.uploads import record_upload
-from processor.registry.manifest_model import StorageTrigger
-from tests.unit.test_object_storage_notification import AWS, records
+from processor.registry.manifest_triggers.storage import StorageTrigger
+from tests.unit.storage_notices import AWS, records
 from triggers.object_storage.notification import parse
 from triggers.object_storage.rules import StorageRules
 
@@ -24,14 +24,14 @@ def test_the_example_writes_a_line_for_each_upload(tmp_path: Path, monkeypatch: 
     [
         ({"provider": "azure", "reconcile": {}}, "azure has none"),
         ({"reconcile": {"access_key_env": "A"}}, "half of a pair"),
-        ({"source": {"sqs": {"queue_url": "u", "secret_key_env": "A"}}}, "half of a pair"),
+        ({"source": {"sqs": {"queue_url": "http://q/0/u", "secret_key_env": "A"}}}, "half of a pair"),
         ({"source": {"webhook": {"path": "/x", "window": "2h"}}}, "1h"),
         ({"reconcile": {"max_age": "30d"}}, "29d"),
-        ({"source": {"sqs": {"queue_url": "u", "pollers": 0}}}, "greater than or equal to 1"),
+        ({"source": {"sqs": {"queue_url": "http://q/0/u", "pollers": 0}}}, "greater than or equal to 1"),
     ],
 )
 def test_settings_that_cannot_work_are_told_in_the_manifest(more: dict[str, object], message: str) -> None:
-    base = {"bucket": "b", "source": {"sqs": {"queue_url": "u"}}}
+    base = {"bucket": "b", "source": {"sqs": {"queue_url": "http://q/0/u"}}}
     assert StorageTrigger.model_validate(base)
     with pytest.raises(ValueError, match=message):
         StorageTrigger.model_validate({**base, **more})

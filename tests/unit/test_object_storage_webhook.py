@@ -5,7 +5,7 @@ import pytest
 
 from triggers.object_storage.webhook import (
     SIGNATURE_HEADER,
-    Refused,
+    NotificationRefused,
     WebhookAuth,
     auth_of,
     check,
@@ -20,8 +20,10 @@ SIGNED = WebhookAuth(hmac_secret="s3cret")
 BEARER = WebhookAuth(bearer="t0ken")
 
 
-def refusal(auth: WebhookAuth, headers: dict[str, str], body: bytes = BODY, now_sec: float = NOW) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refusal(
+    auth: WebhookAuth, headers: dict[str, str], body: bytes = BODY, now_sec: float = NOW
+) -> NotificationRefused:
+    with pytest.raises(NotificationRefused) as caught:
         check(auth, headers, body, now_sec=now_sec)
     assert caught.value.status == 401
     assert caught.value.remedy
@@ -111,7 +113,7 @@ def test_azure_asks_by_a_code_and_gets_it_back() -> None:
     "body", [b"", b"x", b"{}", b'{"TopicArn":"arn:t","SubscribeURL":"https://sns.example/?Token=1"}']
 )
 def test_a_confirmation_of_sns_is_refused_with_what_to_do(body: bytes) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(NotificationRefused) as caught:
         handshake("POST", {"x-amz-sns-message-type": "SubscriptionConfirmation"}, body)
     assert caught.value.status == 400
     assert "sqs" in caught.value.remedy

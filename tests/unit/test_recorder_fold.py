@@ -64,6 +64,7 @@ def document_of(run: RunFold) -> dict[str, object]:
             "accepted": run.accepted,
             "started": shown and shown.started,
             "verdict": shown and shown.verdict,
+            "progress": run.progress,
         }
     )
 
@@ -100,6 +101,7 @@ def test_a_finished_run_gives_the_whole_document() -> None:
         "duration_ms": 1500.0,
         "memory_mb": 41.5,
         "log_lines": 3,
+        "progress": None,
     }
 
 

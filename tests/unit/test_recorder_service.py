@@ -1,25 +1,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from processor.core.clock import SystemClock
 from processor.core.ledger import Accepted, Position, encode
 from processor.core.request_id import request_id
 from processor.core.topics import RUNS
 from processor.recorder import service
 from processor.recorder.batch import Batch
-from processor.recorder.service import RecorderService, start_offset
+from processor.recorder.service import start_offset
 from processor.recorder.sqlite import SqliteHistoryStore
 from processor.recorder.store import HistoryUnavailable
-from processor.transport.abstract import Bounds, Reader, Record, TopicPartition, Transport, TransportUnavailable
-
-RUNS_0 = TopicPartition("runs", 0)
-LIMIT_SEC = 20.0
+from processor.transport.abstract import Bounds, Record, TopicPartition
+from tests.memory_log import LIMIT_SEC, RUNS_0, MemoryLog, Recording
 
 
 def accepted(number: int) -> Record:
@@ -36,58 +33,6 @@ def accepted(number: int) -> Record:
         intake=Position(0, 0, number),
     )
     return Record(RUNS.name, 0, number, 0, 1_795_478_400_000, run.encode(), encode(record), ())
-
-
-class MemoryLog:
-    """What the recorder needs of a transport: one partition of `runs` in memory, and failures on demand."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.low = 0
-        self.failures = 0
-        self.readers = 0
-
-    def reader(self, *, patient: bool = False) -> Reader:
-        self.readers += 1
-        return MemoryReader(self)
-
-
-class MemoryReader(Reader):
-    def __init__(self, log: MemoryLog) -> None:
-        self._log = log
-        self._next = 0
-
-    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
-        self._next = offsets[RUNS_0]
-
-    def poll(self, max_records: int, timeout_sec: float) -> list[Record]:
-        if self._log.failures:
-            self._log.failures -= 1
-            raise TransportUnavailable
-        found = [each for each in self._log.records if each.offset >= self._next][:max_records]
-        if not found:
-            threading.Event().wait(min(timeout_sec, 0.005))
-            return []
-        self._next = found[-1].offset + 1
-        return found
-
-    def partitions(self, topic: str, timeout_sec: float) -> list[TopicPartition]:
-        return [TopicPartition(topic, 0)]
-
-    def bounds(self, partitions: Collection[TopicPartition], timeout_sec: float) -> Mapping[TopicPartition, Bounds]:
-        high = self._log.records[-1].offset + 1 if self._log.records else self._log.low
-        return {each: Bounds(self._log.low, high) if each == RUNS_0 else Bounds(0, 0) for each in partitions}
-
-    def offsets_at(
-        self, partitions: Collection[TopicPartition], unix_ms: int, timeout_sec: float
-    ) -> Mapping[TopicPartition, int]:
-        return dict.fromkeys(partitions, 0)
-
-    def positions(self) -> Mapping[TopicPartition, int]:
-        return {RUNS_0: self._next}
-
-    def close(self) -> None:
-        pass
 
 
 class Told(SqliteHistoryStore):
@@ -118,21 +63,6 @@ def _no_pause_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service.RecorderService, "back_off_sec", 0.01)
 
 
-class Recording:
-    """A recorder over a log, for the time of a with block."""
-
-    def __init__(self, log: MemoryLog, store: SqliteHistoryStore) -> None:
-        self.recorder = RecorderService(transport=cast(Transport, log), store=store, clock=SystemClock())
-
-    def __enter__(self) -> RecorderService:
-        self.recorder.start()
-        return self.recorder
-
-    def __exit__(self, *_: object) -> None:
-        self.recorder.stop()
-        assert self.recorder.join(LIMIT_SEC)
-
-
 def test_a_restarted_recorder_goes_on_where_it_stopped(tmp_path: Path) -> None:
     log, store = MemoryLog(), Told(tmp_path / "history.db")
     log.records = [accepted(n) for n in range(5)]
@@ -145,12 +75,25 @@ def test_a_restarted_recorder_goes_on_where_it_stopped(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_batch_is_never_larger_than_the_limit(tmp_path: Path) -> None:
+def test_a_batch_is_never_larger_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "BATCH_RECORDS", 2_000)
+    monkeypatch.setattr(service, "BATCH_SEC", LIMIT_SEC)
     log, store = MemoryLog(), Told(tmp_path / "history.db")
     log.records = [accepted(n) for n in range(4_500)]
-    with Recording(log, store):
-        store.wait_for(lambda: sum(store.batches) == 4_500)
+    with Recording(log, store) as recorder:
+        store.wait_for(lambda: sum(store.batches) == 4_000)
+        recorder.stop()  # it would wait for more
     assert store.batches == [2_000, 2_000, 500]
+    store.close()
+
+
+def test_large_records_make_smaller_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "BATCH_BYTES", 100_000)
+    log, store = MemoryLog(), Told(tmp_path / "history.db")
+    log.records = [accepted(n) for n in range(2_000)]
+    with Recording(log, store):
+        store.wait_for(lambda: sum(store.batches) == 2_000)
+    assert store.batches == [500] * 4
     store.close()
 
 

@@ -73,3 +73,43 @@ def test_a_mistake_is_told_with_what_to_write_instead(tmp_path: Path, schedule: 
     with pytest.raises(ManifestInvalid) as raised:
         load(tmp_path, **schedule)
     assert words in str(raised.value)
+
+
+def load_two(folder: Path, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    events = [{"schedule": first}, {"http": {"path": "/call"}}, {"schedule": second}]
+    path = folder / "functions.yaml"
+    path.write_text(json.dumps({"version": 1, "functions": {"hello": {"handler": "app:f", "events": events}}}))
+    load_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ({"cron": "0 2 * * mon"}, {"cron": "0 2 * *  MON", "argument": 1}, "has the times of events[0]"),
+        ({"cron": "@daily"}, {"cron": "@daily", "timezone": "UTC"}, "has the times of events[0]"),
+        ({"cron": "@daily", "name": "a"}, {"cron": "@hourly", "name": "a"}, "has the name of events[0]"),
+    ],
+)
+def test_two_schedules_that_could_not_be_told_apart_are_a_mistake(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ManifestInvalid) as raised:
+        load_two(tmp_path, first, second)
+    (problem,) = raised.value.problems
+    assert problem.where == "functions.hello.events[2].schedule"
+    assert words in problem.message
+    assert problem.remedy == "give each of them a `name` of its own"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"cron": "@daily"}, {"cron": "@daily", "timezone": "Asia/Shanghai"}),
+        ({"cron": "@daily"}, {"cron": "@daily", "name": "another"}),
+        ({"cron": "@daily"}, {"cron": "@hourly"}),
+    ],
+)
+def test_schedules_with_other_times_or_names_stand_side_by_side(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    load_two(tmp_path, first, second)

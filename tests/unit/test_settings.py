@@ -90,7 +90,7 @@ def test_all_mistakes_come_at_once_with_origin_value_and_remedy() -> None:
         "use letters, digits, dot, - and _, at most 64",
         "HEADRACE_GATEWAY__PORT: gateway.port '80a' is not a whole number; give digits only",
         "HEADRACE_HISTORY__URL: history.url 'mysql://x' has not the form it needs; "
-        "write sqlite:///PATH (a fourth slash begins an absolute path)",
+        "write sqlite:///PATH (a fourth slash begins an absolute path) or postgresql://USER@HOST/DATABASE",
         "HEADRACE_KAFKA__SESSION_TIMEOUT_SEC: kafka.session_timeout_sec 'nan' is not a number; "
         "give a number such as 0.5",
         "HEADRACE_TRANSPORT: transport 'kakfa' is not a choice; choose one of embedded, kafka",
@@ -141,6 +141,7 @@ def test_every_value_is_shown_with_its_origin_and_secrets_are_masked() -> None:
 
 def test_a_password_inside_an_address_is_masked() -> None:
     assert shown("history.url", "postgresql://me:hush@db/x") == "postgresql://me:********@db/x"
+    assert shown("history.url", "postgresql://db/x?password=hush&a=b") == "postgresql://db/x?password=********&a=b"
     assert shown("gateway.url", "http://127.0.0.1:8787") == "http://127.0.0.1:8787"
 
 

@@ -23,6 +23,7 @@ from triggers.abstract import Binding, Health, Trigger, TriggerState
 from triggers.control import TriggerControl
 from triggers.host import TriggerHost, bindings_of
 from triggers.keeper import NotRunning
+from triggers.paused import while_paused
 
 LIMIT_SEC = 20.0
 
@@ -33,7 +34,7 @@ def _follow_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("triggers.control.TICK_SEC", 0.02)
 
 
-class NoRights(HeadraceError):
+class NobodyLetIn(HeadraceError):
     """The source lets nobody in."""
 
     remedy = "Ask its owner."
@@ -284,7 +285,7 @@ def test_settings_that_an_adapter_cannot_serve_are_a_state_with_a_remedy_and_tri
     async def main() -> None:
         async with rig_in(tmp_path) as rig:
             await rig.until(lambda: len(rig.diary) == 2)
-            rig.refusals.append(NoRights())
+            rig.refusals.append(NobodyLetIn())
             rig.deploy("second", "c")
             await rig.until(lambda: rig.states().get("second:c") is TriggerState.FAILED)
             health = rig.health_of("second:c")
@@ -322,9 +323,27 @@ def test_every_change_of_state_is_one_log_line(tmp_path: Path, caplog: pytest.Lo
     asyncio.run(main())
     lines = [each.getMessage() for each in caplog.records if getattr(each, "trigger", None) == A]
     assert [line for line in lines if "is paused" in line] == [
-        f"{A} is paused: paused by ann; what happens meanwhile waits at the source"
+        f"{A} is paused: paused by ann; what happens meanwhile waits at the source. "
+        f"Resume it: `headrace triggers resume {A}`."
     ]
     assert sum("is stopped" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "words"),
+    [
+        ("kafka", {"topic": "t"}, "waits at the source"),
+        ("folder", {"path": "in"}, "waits at the source"),
+        ("storage", {"source": {"sqs": {"queue_url": "q"}}}, "waits at the source"),
+        ("storage", {"source": {"webhook": {"path": "/hook"}}}, "answered 503 with Retry-After"),
+        ("http", {"path": "/call"}, "answered 503 with Retry-After"),
+        ("schedule", {"cron": "@daily"}, "the last one fires once it is resumed"),
+        ("schedule", {"cron": "@daily", "missed": "skip"}, "are left out"),
+        ("schedule", {"cron": "@daily", "missed": "all"}, "up to max_catchup"),
+    ],
+)
+def test_a_pause_says_what_becomes_of_what_happens_meanwhile(kind: str, settings: dict[str, Any], words: str) -> None:
+    assert words in while_paused(kind, settings)
 
 
 def test_reports_stand_on_the_topic_while_the_process_lives_and_go_with_it(tmp_path: Path) -> None:
@@ -341,3 +360,16 @@ def test_reports_stand_on_the_topic_while_the_process_lives_and_go_with_it(tmp_p
 
     asyncio.run(main())
     assert told == [{}]
+
+
+def test_that_a_source_was_missing_is_remembered_by_the_next_process_until_it_is_forgotten(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig_in(tmp_path) as rig:
+            await rig.control.note_missing(A)
+        async with rig_in(tmp_path) as again:
+            assert again.control.was_missing(A)
+            assert not again.control.was_missing("another")
+            await again.control.forget_missing(A)
+            await again.until(lambda: not again.control.was_missing(A))
+
+    asyncio.run(main())

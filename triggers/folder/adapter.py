@@ -3,17 +3,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from processor.core.clock import Clock
-from processor.core.errors import HeadraceError
-from triggers.abstract import Binding, Health, Trigger, TriggerState
+from triggers.abstract import Binding, Trigger
 from triggers.folder.accepting import Accepting, cancel_all
 from triggers.folder.file_event import Identity, is_regular, is_wanted
 from triggers.folder.seen import FolderSeen, SeenUnavailable
 from triggers.folder.settle import TICK_SEC, Settling, Waits, Why, is_being_written
-from triggers.folder.watch import Change, FolderGone, FolderWatch, Told, WatchLimit, files_below
+from triggers.folder.threads import LIMIT_SEC, FolderSilent, FolderThreads
+from triggers.folder.watch import Change, FolderGone, FolderWatch, WatchLimit, files_below
 from triggers.intake import Intake
+from triggers.watching import Backoff, WatchingTrigger
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ LOOK_SEC = 1.0
 WRITER_SEC = 0.5
 #: How often the folder's path is checked to be still the folder that is watched: a mount over it tells nobody.
 CHECK_SEC = 2.0
+#: Files that may be complete are looked at so many at a time: that must not be long ago when they are taken.
+LOOK_FILES = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,66 +38,64 @@ class FolderTriggers:
     clock: Clock
     settle_sec: float = 0.5
     rescan_sec: float = 300.0
+    #: A call that shows no sign of life for so long hangs.
+    limit_sec: float = LIMIT_SEC
+    #: By folder. They outlive a trigger, or one that is paused and resumed would leave another thread in a folder that
+    #: hangs each time.
+    _threads: dict[str, FolderThreads] = field(default_factory=dict, init=False)
 
     def make(self, binding: Binding) -> Trigger:
         return FolderTrigger(binding, self)
 
+    def threads_of(self, folder: str) -> FolderThreads:
+        return self._threads.setdefault(folder, FolderThreads(folder, self.clock, limit_sec=self.limit_sec))
 
-class FolderTrigger(Trigger):
+
+class FolderTrigger(WatchingTrigger):
     """A file that is completely there becomes one event, also when it came while nobody watched.
 
     The folder is read whole at the start, after lost events, and every rescan_sec; between, inotify tells. When a file
     counts as complete: docs/decisions/003.
     """
 
+    passing = (FolderGone, FolderSilent, WatchLimit, SeenUnavailable)
+
     def __init__(self, binding: Binding, shared: FolderTriggers) -> None:
-        self._binding = binding
+        super().__init__(binding, shared.clock, Backoff(first_sec=LOOK_SEC, longest_sec=LOOK_SEC))
         self._shared = shared
         self._folder = os.path.normpath(str(binding.settings["path"]))
         self._pattern = str(binding.settings.get("pattern", "*"))
         self._settling = Settling(waits_of(binding, shared.settle_sec))
+        #: Files and sub-folders that something was told of, and that were not looked at since.
+        self._told: dict[str, Why] = {}
+        self._told_folders: set[str] = set()
         self._changed = asyncio.Event()
         self._rescan_at_sec = 0.0
         self._mounted = False
+        self._threads = shared.threads_of(self._folder)
         self._accepting = Accepting(
-            binding, self._folder, intake=shared.intake, seen=shared.seen, clock=shared.clock, again=self._hear_again
-        )
-        self._state = TriggerState.STARTING
-        self._trouble: HeadraceError | None = None
-
-    @property
-    def health(self) -> Health:
-        trouble = self._trouble or self._accepting.trouble
-        return Health(
-            state=self._state,
-            reason=str(trouble) if trouble else "",
-            remedy=trouble.remedy if trouble else "",
-            accepted=self._accepting.accepted,
-            last_event_ms=self._accepting.last_event_ms,
+            binding,
+            self._folder,
+            threads=self._threads,
+            intake=shared.intake,
+            seen=shared.seen,
+            condition=self._condition,
+            again=self._hear_again,
         )
 
-    async def run(self) -> None:
-        try:
-            while True:
-                try:
-                    await self._watch()
-                except (FolderGone, WatchLimit, SeenUnavailable) as error:
-                    self._wait_for(error)
-                    await asyncio.sleep(LOOK_SEC)
-        finally:
-            self._state = TriggerState.STOPPED
-            await self._accepting.finish()
+    async def let_go(self) -> None:
+        await self._accepting.finish()
 
-    async def _watch(self) -> None:
-        """One life of the inotify watches. Raises FolderGone, WatchLimit, SeenUnavailable; returns to begin anew."""
-        await asyncio.to_thread(self._check_mount)
-        async with FolderWatch(self._folder) as watch:
+    async def watch(self) -> None:
+        """One life of the inotify watches."""
+        await self._threads.call(self._check_mount)
+        async with FolderWatch(self._folder, self._threads) as watch:
             self._rescan_at_sec = 0.0
             listening = asyncio.create_task(self._listen(watch), name=f"inotify {self._folder}")
             try:
-                while not listening.done() and watch.is_current():
+                while not listening.done() and await self._look_at_told(watch):
                     await self._scan_if_due()
-                    self._set_watching()
+                    self._condition.watching()
                     await self._take_due(watch)
                     await self._sleep_until_due(listening)
                 if listening.done():
@@ -109,7 +111,7 @@ class FolderTrigger(Trigger):
         self._mounted = mounted
 
     async def _listen(self, watch: FolderWatch) -> None:
-        """Ends when everything has to begin anew. Raises FolderGone, WatchLimit."""
+        """Ends when everything has to begin anew. Raises FolderGone, FolderSilent, WatchLimit."""
         while True:
             told = await watch.next()
             if told is None:
@@ -119,74 +121,103 @@ class FolderTrigger(Trigger):
                 return
             if told.change is Change.GONE:
                 raise FolderGone(self._folder, "it was removed, renamed or unmounted")
-            await self._hear_of(told, watch)
+            if told.change is Change.FOLDER:
+                await watch.add_tree(told.key)
+                self._told_folders.add(told.key)
+                self._changed.set()
+            else:
+                self._hear(told.key, Why.TOLD if told.change is Change.FILE else Why.TOUCHED)
+
+    def _hear(self, key: str, why: Why) -> None:
+        if is_wanted(key, self._pattern):
+            self._told[key] = max(why, self._told.get(key, why))
             self._changed.set()
-
-    async def _hear_of(self, told: Told, watch: FolderWatch) -> None:
-        if told.change is Change.FOLDER:
-            await asyncio.to_thread(watch.add_tree, told.key)
-            for key, status in await asyncio.to_thread(list, files_below(self._folder, told.key)):
-                self._hear(key, Why.FOUND, status)
-        else:
-            self._hear(told.key, Why.TOLD if told.change is Change.FILE else Why.TOUCHED)
-
-    def _hear(self, key: str, why: Why, status: os.stat_result | None = None) -> None:
-        """status None: it is looked at here."""
-        if not is_wanted(key, self._pattern):
-            return
-        if status is None:
-            try:
-                status = os.lstat(os.path.join(self._folder, key))
-            except OSError:
-                return
-        if is_regular(status):
-            self._settling.heard(key, Identity.of(status), why, self._now())
 
     def _hear_again(self, key: str) -> None:
         self._hear(key, Why.TOLD)
-        self._changed.set()
+
+    async def _look_at_told(self, watch: FolderWatch) -> bool:
+        """False when the watched folder is not the one at its path any more. Raises FolderGone, FolderSilent."""
+        told, self._told = self._told, {}
+        folders, self._told_folders = self._told_folders, set()
+        found = await self._threads.call(self._look, watch, told, folders)
+        for key, identity, why in found or ():
+            self._settling.heard(key, identity, why, self._now())
+        return found is not None
+
+    def _look(
+        self, watch: FolderWatch, told: Mapping[str, Why], folders: Iterable[str]
+    ) -> list[tuple[str, Identity, Why]] | None:
+        """Blocks. None: the watch is not current."""
+        if not watch.is_current():
+            return None
+        found = [(key, identity, why) for key, why in told.items() if (identity := self._identity_of(key))]
+        for folder in folders:
+            found += [(key, identity, Why.FOUND) for key, identity in self._files_below(folder)]
+        return found
+
+    def _identity_of(self, key: str) -> Identity | None:
+        """Blocks. None: no regular file, or none at all."""
+        self._threads.alive()
+        try:
+            status = os.lstat(os.path.join(self._folder, key))
+        except OSError:
+            return None
+        return Identity.of(status) if is_regular(status) else None
+
+    def _files_below(self, folder: str = "") -> list[tuple[str, Identity]]:
+        """Blocks."""
+        return [
+            (key, Identity.of(status))
+            for key, status in files_below(self._folder, folder, self._threads.alive)
+            if is_regular(status) and is_wanted(key, self._pattern)
+        ]
 
     async def _scan_if_due(self) -> None:
         if self._now() < self._rescan_at_sec:
             return
         first = self._rescan_at_sec == 0.0
-        found = await asyncio.to_thread(self._unknown)
+        found = await self._accepting.unknown(await self._threads.call(self._files_below))
         self._rescan_at_sec = self._now() + self._shared.rescan_sec
         for key, identity in found:
             if first or key not in self._settling:  # later, what has been told counts: a touched file is no news
                 self._settling.heard(key, identity, Why.FOUND, self._now())
 
-    def _unknown(self) -> list[tuple[str, Identity]]:
-        return self._accepting.unknown(
-            (key, Identity.of(status))
-            for key, status in files_below(self._folder)
-            if is_regular(status) and is_wanted(key, self._pattern)
-        )
-
     async def _take_due(self, watch: FolderWatch) -> None:
-        for key in self._settling.due(self._now()):
-            path = os.path.join(self._folder, key)
-            try:
-                identity = Identity.of(os.lstat(path))
-            except OSError:
-                self._settling.forget(key)
-                continue
-            why = self._settling.settled(key, identity, self._now())
-            if why is None:
-                continue
-            if is_being_written(path):
-                self._settling.postpone(key, identity, why, self._now() + WRITER_SEC)
-            elif why is Why.TOUCHED:
-                await self._adopt(key, identity, watch)
-            else:
-                await self._accepting.begin(key, identity)
+        due = self._settling.due(self._now())
+        for first in range(0, len(due), LOOK_FILES):
+            looked = await self._threads.call(self._look_again, due[first : first + LOOK_FILES])
+            for key, identity, being_written in looked:
+                await self._take(key, identity, being_written, watch)
+
+    def _look_again(self, keys: Iterable[str]) -> list[tuple[str, Identity | None, bool]]:
+        """Blocks. Each with its identity, and whether it is being written."""
+        return [
+            (key, identity, identity is not None and is_being_written(os.path.join(self._folder, key)))
+            for key in keys
+            for identity in [self._identity_of(key)]
+        ]
+
+    async def _take(self, key: str, identity: Identity | None, being_written: bool, watch: FolderWatch) -> None:
+        if identity is None:
+            self._settling.forget(key)
+            return
+        why = self._settling.settled(key, identity, self._now())
+        if why is None:
+            return
+        if being_written:
+            self._settling.postpone(key, identity, why, self._now() + WRITER_SEC)
+        elif why is Why.TOUCHED:
+            await self._adopt(key, identity, watch)
+        else:
+            await self._accepting.begin(key, identity)
 
     async def _adopt(self, key: str, identity: Identity, watch: FolderWatch) -> None:
         """As nobody has it open, whoever has written it has closed it. If no such close was told, its content is the
         one that we know.
         """
         caught_up = await watch.has_caught_up()
-        if key in self._settling:  # there is news of it
+        if key in self._told:  # there is news of it
             return
         if not caught_up or self._accepting.has(key):
             self._settling.postpone(key, identity, Why.TOUCHED, self._now() + TICK_SEC)
@@ -204,20 +235,8 @@ class FolderTrigger(Trigger):
             await cancel_all({woken})
             self._changed.clear()
 
-    def _set_watching(self) -> None:
-        if self._state is not TriggerState.WATCHING:
-            self._state = TriggerState.WATCHING
-            self._trouble = None
-            log.info("watching %s", self._folder, extra=self._fields("folder_watching"))
-
-    def _wait_for(self, error: HeadraceError) -> None:
-        if self._state is not TriggerState.WAITING:
-            log.warning("%s. %s", error, error.remedy, extra=self._fields("folder_waiting"))
-        self._state = TriggerState.WAITING
-        self._trouble = error
-
     def _now(self) -> float:
-        return self._shared.clock.boottime()
+        return self._clock.boottime()
 
     def _fields(self, action: str) -> dict[str, str]:
         return {"action": action, "function": self._binding.function}

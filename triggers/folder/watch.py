@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
@@ -15,8 +15,10 @@ from typing import Self
 
 from asyncinotify import Event, Inotify, Mask
 
+from processor.core.clock import SystemClock
 from processor.core.errors import HeadraceError
 from triggers.folder.file_event import is_wanted_folder
+from triggers.folder.threads import FolderThreads
 
 _MASK = (
     Mask.CLOSE_WRITE
@@ -66,56 +68,74 @@ class Told:
 
 
 class FolderWatch:
-    """Used on one event loop; `add_tree` blocks, as it reads folders, and not while `next` is awaited.
-
-    Raises FolderGone and WatchLimit when it is entered or grows.
+    """Used on one event loop. Everything that touches the folder raises FolderGone and FolderSilent; to enter it, and
+    `add_tree`, WatchLimit as well.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, threads: FolderThreads | None = None) -> None:
+        """threads: None: of its own."""
         self._folder = folder
+        self._threads = threads or FolderThreads(folder, SystemClock())
         self._inotify: Inotify | None = None
         self._place = (0, 0)
         self._waiting = False
+        self._adding = False
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._open)
+        self._inotify, self._place = await self._threads.call(self._open)
         return self
 
-    def _open(self) -> None:
+    def _open(self) -> tuple[Inotify, tuple[int, int]]:
         try:
-            self._place = _place_of(self._folder)
-            self._inotify = Inotify(cache_size=_READ_EVENTS)
+            place = _place_of(self._folder)
+            inotify = Inotify(cache_size=_READ_EVENTS)
         except OSError as error:
             raise _of(error, self._folder) from error
         try:
-            self.add_tree("")
+            self._add_tree(inotify, "")
         except BaseException:
-            self._inotify.close()
+            inotify.close()
             raise
+        return inotify, place
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._inotify is not None  # entered
-        self._inotify.close()
+        inotify, self._inotify = self._inotify, None
+        assert inotify is not None  # entered
+        # A call that hangs may use it yet. With that call's reference it is closed, and until then its number is not
+        # given to another one, which would get the watches.
+        if not self._adding:
+            inotify.close()
 
     def is_current(self) -> bool:
-        """The folder's path still leads to the folder that is watched. Raises FolderGone."""
+        """The folder's path still leads to the folder that is watched. Blocks, so it is called by `threads`."""
         try:
             return _place_of(self._folder) == self._place
         except OSError as error:
             raise _of(error, self._folder) from error
 
-    def add_tree(self, key: str) -> None:
-        """Watches a sub-folder and all below it; `key` "" is the folder itself. Watches first: a file that comes while
-        the tree is read is told, and found by whoever reads it afterwards.
+    async def add_tree(self, key: str) -> None:
+        """Watches a sub-folder and all below it. Watches first: a file that comes while the tree is read is told, and
+        found by whoever reads it afterwards. Not while `next` is awaited.
         """
         assert self._inotify is not None  # entered
+        await self._threads.call(self._add_tree, self._inotify, key)
+
+    def _add_tree(self, inotify: Inotify, key: str) -> None:
+        self._adding = True
+        try:
+            self._watch_below(inotify, key)
+        finally:
+            self._adding = False
+
+    def _watch_below(self, inotify: Inotify, key: str) -> None:
         waiting = [os.path.join(self._folder, key) if key else self._folder]
         while waiting:
+            self._threads.alive()
             path = waiting.pop()
             try:
-                self._inotify.add_watch(path, _MASK)
+                inotify.add_watch(path, _MASK)
                 waiting += [each.path for each in _folders(path)]
             except OSError as error:
                 if path == self._folder or error.errno in (errno.ENOSPC, errno.EMFILE):
@@ -168,12 +188,15 @@ class FolderWatch:
         return None
 
 
-def files_below(folder: str, key: str = "") -> Iterator[tuple[str, os.stat_result]]:
+def files_below(
+    folder: str, key: str = "", alive: Callable[[], None] = lambda: None
+) -> Iterator[tuple[str, os.stat_result]]:
     """Every file of the folder or of one sub-folder, with its status; links are not followed. Raises FolderGone when
-    the folder itself cannot be read; what vanishes meanwhile is passed over.
+    the folder itself cannot be read; what vanishes meanwhile is passed over. alive: called before each step. Blocks.
     """
     waiting = [key]
     while waiting:
+        alive()
         at = waiting.pop()
         path = os.path.join(folder, at) if at else folder
         try:
@@ -184,6 +207,7 @@ def files_below(folder: str, key: str = "") -> Iterator[tuple[str, os.stat_resul
                 raise _of(error, folder) from error
             continue
         for entry in found:
+            alive()
             below = os.path.join(at, entry.name) if at else entry.name
             try:
                 if entry.is_dir(follow_symlinks=False):

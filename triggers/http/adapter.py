@@ -87,9 +87,9 @@ class HttpTrigger(RoutedTrigger):
             told = unavailable("function-disabled", "Function is disabled", str(error), remedy=error.remedy)
             raise Refused(told) from error
         except NotAccepted as error:
-            self._note_trouble(error)
+            self._condition.note_trouble(error)
             raise
-        self._note_accepted(1)
+        self._condition.note_accepted()
         return run
 
 

@@ -50,6 +50,8 @@ class Template:
 
     def fits(self, segments: Sequence[str]) -> bool:
         """A parameter is never empty."""
+        if self.texts == tuple(segments):  # nearly all: a path without parameters
+            return True
         return len(segments) == len(self.texts) and all(
             segment == text if text is not None else segment for text, segment in zip(self.texts, segments, strict=True)
         )

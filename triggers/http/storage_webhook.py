@@ -6,11 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import orjson
+
 from processor.core.clock import Clock
 from processor.core.topics import MAX_MESSAGE_BYTES
 from processor.dispatcher.accept import FunctionDisabled, Receipt, UnknownFunction
 from processor.http.body import check_encoding
-from processor.http.message import Request, Response, json_response
+from processor.http.message import Request, Response
 from processor.http.problems import Problem, Refused, unavailable
 from triggers.abstract import Binding, Trigger
 from triggers.http.deliveries import Deliveries, NotYet, TooManyUnderWay
@@ -20,6 +22,7 @@ from triggers.intake import Intake
 from triggers.object_storage import webhook
 from triggers.object_storage.desk import Desk, Tally
 from triggers.object_storage.gcs import ATTRIBUTES
+from triggers.object_storage.rules import StorageRules
 
 #: OPTIONS for Azure, which asks before it sends.
 _METHODS = frozenset({"POST", "OPTIONS"})
@@ -61,14 +64,12 @@ class StorageWebhook(RoutedTrigger):
         super().__init__(binding, listener=shared.listener, clock=shared.clock, path=path, methods=_METHODS)
         self._auth = webhook.auth_of(source, shared.environment)
         self._intake = shared.intake
+        self._rules = StorageRules.of(binding)
         self._origin = f"POST {path}"
         self._deliveries = Deliveries[_Delivered](wait_sec=shared.wait_sec)
 
-    async def run(self) -> None:
-        try:
-            await super().run()
-        finally:
-            await self._deliveries.stop()
+    async def let_go(self) -> None:
+        await self._deliveries.stop()
 
     async def answer(self, request: Request, parameters: Mapping[str, str]) -> Response:
         check_encoding(request)
@@ -79,7 +80,7 @@ class StorageWebhook(RoutedTrigger):
             if asked is not None:
                 return _told(asked)
             webhook.check(self._auth, headers, body, now_sec=self._clock.unix_ms() / 1000)
-        except webhook.Refused as error:
+        except webhook.NotificationRefused as error:
             raise Refused(_problem(error)) from error
         return _accepted(await self._deliver(body, headers))
 
@@ -91,10 +92,11 @@ class StorageWebhook(RoutedTrigger):
             raise Refused(unavailable("not-yet", "Not durable yet", str(error), remedy=error.remedy)) from error
 
     async def _make_durable(self, body: bytes, headers: Mapping[str, str]) -> _Delivered:
-        desk = Desk(self._intake, self._binding)
-        receipts = await desk.deliver(body, origin=self._origin, headers=headers, on_trouble=self._note_trouble)
-        self._rejected += desk.tally.rejected
-        self._note_accepted(len(receipts))
+        desk = Desk(self._intake, self._binding, self._rules)
+        note = self._condition.note_trouble
+        receipts = await desk.deliver(body, origin=self._origin, headers=headers, on_trouble=note)
+        self._condition.note_rejected(desk.tally.rejected)
+        self._condition.note_accepted(len(receipts))
         return _Delivered(receipts, desk.tally)
 
 
@@ -105,12 +107,13 @@ def _message(body: bytes, headers: Mapping[str, str]) -> bytes:
 
 
 def _accepted(delivered: _Delivered) -> Response:
+    runs = [each.request_id for each in delivered.receipts]
     document = {
-        "request_ids": [each.request_id for each in delivered.receipts],
+        "request_ids": runs,
         "rejected": delivered.tally.rejected,
         "ignored": delivered.tally.ignored + delivered.tally.tests,
     }
-    return json_response(document, status=202)
+    return Response(status=202, body=orjson.dumps(document), run=runs[0] if len(runs) == 1 else None)
 
 
 def _told(answer: webhook.Answer) -> Response:
@@ -120,7 +123,7 @@ def _told(answer: webhook.Answer) -> Response:
     return Response(status=answer.status, body=answer.body, content_type=content_type, headers=others)
 
 
-def _problem(error: webhook.Refused) -> Problem:
+def _problem(error: webhook.NotificationRefused) -> Problem:
     return Problem(
         status=error.status,
         name="unauthorized" if error.status == 401 else "bad-request",

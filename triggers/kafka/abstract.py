@@ -60,7 +60,7 @@ class SourceRecord(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Poison:
+class BadRecord:
     """The record cannot become an event, now or later: it goes to `rejected`, with this reason, and its partition
     goes on.
     """
@@ -76,10 +76,10 @@ class Mixed:
 
     events: Sequence[Event]
     #: Each with its own bytes.
-    poison: Sequence[Poison]
+    poison: Sequence[BadRecord]
 
 
 #: The events of one record, in order; none when it is none of this trigger's business (filtered out, a test message);
-#: or Poison; or some of both. A record is acknowledged once all its events are durable on intake, and its poison on
+#: or BadRecord; or some of both. A record is acknowledged once all its events are durable on intake, and its poison on
 #: `rejected`.
-Normalise = Callable[[SourceRecord], Sequence[Event] | Mixed | Poison]
+Normalise = Callable[[SourceRecord], Sequence[Event] | Mixed | BadRecord]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
-from processor.core.clock import Clock
-from processor.core.errors import HeadraceError
 from processor.core.event import Event
 from processor.core.rejected import Headers, Rejection
 from triggers.abstract import Binding
 from triggers.intake import Intake
-from triggers.kafka.abstract import Poison, SourceRecord
+from triggers.kafka.abstract import BadRecord, SourceRecord
 from triggers.kafka.steps import Step
+from triggers.watching import Condition
 
 #: Rejections under way at a time.
 _REJECTIONS = 50
@@ -23,24 +21,11 @@ KEY_HEADER = "kafka-key"
 CUT_HEADER = "headers-cut"
 
 
-@dataclass(slots=True)
-class Tally:
-    """What the adapter shows, kept over all its sessions."""
-
-    accepted: int = 0
-    rejected: int = 0
-    last_event_ms: int | None = None
-    lag: int | None = None
-    watching: bool = False
-    trouble: HeadraceError | None = None
-
-
 class Delivery:
-    def __init__(self, binding: Binding, intake: Intake, clock: Clock, tally: Tally) -> None:
+    def __init__(self, binding: Binding, intake: Intake, condition: Condition) -> None:
         self._binding = binding
         self._intake = intake
-        self._clock = clock
-        self._tally = tally
+        self._condition = condition
 
     async def deliver(self, steps: Sequence[Step]) -> AsyncIterator[Sequence[Step]]:
         """Yields them, in order, as they are done: how many at a time is up to the function's rate. Raises
@@ -62,25 +47,24 @@ class Delivery:
             yield steps[first:done]
 
     async def _submit(self, steps: Sequence[Step], ends: Sequence[int], events: Sequence[Event], sent: int) -> int:
-        answers = await self._intake.submit_some(self._binding, events, on_trouble=self._note)
-        self._tally.trouble = None
-        self._tally.last_event_ms = self._clock.unix_ms()
+        answers = await self._intake.submit_some(self._binding, events, on_trouble=self._condition.note_trouble)
         refused = [(sent + number, each) for number, each in enumerate(answers) if not isinstance(each, str)]
-        self._tally.accepted += len(answers) - len(refused)
+        self._condition.note_accepted(len(answers) - len(refused))
         for number, error in refused:
             step = next(step for step, end in zip(steps, ends, strict=True) if number < end)
             # A notification's own bytes may hold its caller's signature; its events do not.
             raw = None if self._binding.kind == "kafka" else events[number - sent].data
-            await self._reject_all([(record, Poison(reason=str(error), raw=raw)) for record in step.records])
+            await self._reject_all([(record, BadRecord(reason=str(error), raw=raw)) for record in step.records])
         return len(answers)
 
-    async def _reject_all(self, found: Sequence[tuple[SourceRecord, Poison]]) -> None:
+    async def _reject_all(self, found: Sequence[tuple[SourceRecord, BadRecord]]) -> None:
         for first in range(0, len(found), _REJECTIONS):
             some = [self._rejection(record, poison) for record, poison in found[first : first + _REJECTIONS]]
-            await asyncio.gather(*(self._intake.reject(each, on_trouble=self._note) for each in some))
-            self._tally.rejected += len(some)
+            note = self._condition.note_trouble
+            await asyncio.gather(*(self._intake.reject(each, on_trouble=note) for each in some))
+            self._condition.note_rejected(len(some))
 
-    def _rejection(self, record: SourceRecord, poison: Poison) -> Rejection:
+    def _rejection(self, record: SourceRecord, poison: BadRecord) -> Rejection:
         return Rejection(
             raw=(record.value or b"") if poison.raw is None else poison.raw,
             reason=poison.reason,
@@ -89,9 +73,6 @@ class Delivery:
             function=self._binding.function,
             headers=kept_headers(record),
         )
-
-    def _note(self, error: HeadraceError) -> None:
-        self._tally.trouble = error
 
 
 def kept_headers(record: SourceRecord) -> Headers:

@@ -56,6 +56,16 @@ class LoginRefused(SourceTrouble):
         )
 
 
+class CertificateRefused(SourceTrouble):
+    """The certificate of the broker is not trusted."""
+
+    def __init__(self, servers: str, reason: str, remedy: str) -> None:
+        super().__init__(
+            f"the certificate of the broker at {servers} is not trusted: {reason}",
+            remedy=f"{remedy} {_BY_ITSELF} after that.",
+        )
+
+
 class TopicMissing(SourceTrouble):
     """The topic does not exist."""
 
@@ -67,7 +77,7 @@ class TopicMissing(SourceTrouble):
         self.topic = topic
 
 
-class NoRights(SourceTrouble):
+class BrokerForbids(SourceTrouble):
     """The login may not read the topic, or not use the consumer group."""
 
     def __init__(self, what: str) -> None:

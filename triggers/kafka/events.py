@@ -9,7 +9,7 @@ import orjson
 from processor.core.event import Event
 from processor.core.topics import MAX_EVENT_BYTES
 from triggers.abstract import Binding
-from triggers.kafka.abstract import Normalise, Poison, SourceRecord
+from triggers.kafka.abstract import BadRecord, Normalise, SourceRecord
 from triggers.kafka.shapes import Shape, headers_document, rfc3339, shape_of, text_or_base64
 from triggers.kafka.values import Kind, value_of
 
@@ -47,9 +47,9 @@ def batch_event(
     )
 
 
-def _plain(record: SourceRecord, declared: str) -> Sequence[Event] | Poison:
+def _plain(record: SourceRecord, declared: str) -> Sequence[Event] | BadRecord:
     value = value_of(record.value, declared)
-    if isinstance(value, Poison):
+    if isinstance(value, BadRecord):
         return value
     if len(value.data) > MAX_EVENT_BYTES:
         return _too_large(len(value.data))
@@ -57,9 +57,9 @@ def _plain(record: SourceRecord, declared: str) -> Sequence[Event] | Poison:
     return (_event(record, value.kind.value or None, data, _extensions(record)),)
 
 
-def _shaped(record: SourceRecord, shape: Shape) -> Sequence[Event] | Poison:
+def _shaped(record: SourceRecord, shape: Shape) -> Sequence[Event] | BadRecord:
     element = shape.element(record)
-    if isinstance(element, Poison):
+    if isinstance(element, BadRecord):
         return element
     data = shape.wrap(f"{record.topic}-{record.partition}", (element,))
     if len(data) > MAX_EVENT_BYTES:
@@ -90,5 +90,5 @@ def _extensions(record: SourceRecord) -> dict[str, str]:
     return found
 
 
-def _too_large(size_bytes: int) -> Poison:
-    return Poison(reason=f"the event would have {size_bytes:,} bytes; the limit is {MAX_EVENT_BYTES:,}")
+def _too_large(size_bytes: int) -> BadRecord:
+    return BadRecord(reason=f"the event would have {size_bytes:,} bytes; the limit is {MAX_EVENT_BYTES:,}")

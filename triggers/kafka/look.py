@@ -7,6 +7,7 @@ topic may create that topic. Imported only where the client is known to be insta
 from __future__ import annotations
 
 import asyncio
+import ssl
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,8 +17,16 @@ from aiokafka.conn import create_conn
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from processor.core.certificates import remedy_of
 from triggers.kafka.client import CALL_SEC, REQUEST_MS, client_settings, to_its_end
-from triggers.kafka.errors import BrokerUnreachable, LoginRefused, NoRights, SourceTrouble, TopicMissing
+from triggers.kafka.errors import (
+    BrokerForbids,
+    BrokerUnreachable,
+    CertificateRefused,
+    LoginRefused,
+    SourceTrouble,
+    TopicMissing,
+)
 from triggers.kafka.settings import SourceSettings
 
 # aiokafka has no types.
@@ -53,7 +62,7 @@ class Look:
         await self._client.close()
 
     async def topic(self) -> None:
-        """Raises TopicMissing, NoRights, BrokerUnreachable."""
+        """Raises TopicMissing, BrokerForbids, BrokerUnreachable."""
         topic = self._settings.topic
         answer = await self._ask(self._client.get_random_node(), MetadataRequest([topic], False))
         document = answer.to_object()
@@ -65,7 +74,7 @@ class Look:
             case kafka.UnknownTopicOrPartitionError | kafka.InvalidTopicError:
                 raise TopicMissing(topic, self._servers)
             case kafka.TopicAuthorizationFailedError:
-                raise NoRights(f"to describe the topic {topic!r}")
+                raise BrokerForbids(f"to describe the topic {topic!r}")
             case kind:
                 raise SourceTrouble(f"the topic {topic!r} is not ready: {kind.__name__}")
 
@@ -106,12 +115,13 @@ class Look:
         """
         host, port, _ = self._client.hosts[0]
         options = client_settings(self._settings.cluster)
-        known = {name: options[name] for name in options if name.startswith(("sasl_", "ssl_", "security_"))}
+        own = {name: options[name] for name in options if name.startswith(("sasl_", "ssl_", "security_"))}
         try:
-            connection = await to_its_end(_create_conn(host, port, request_timeout_ms=REQUEST_MS, **known))
+            connection = await to_its_end(_create_conn(host, port, request_timeout_ms=REQUEST_MS, **own))
         except (kafka.KafkaError, TimeoutError, OSError) as error:
             found = trouble_of(error, self._settings)
-            return found if isinstance(found, LoginRefused) else BrokerUnreachable(self._servers, _said(error))
+            known = isinstance(found, LoginRefused | CertificateRefused)
+            return found if known else BrokerUnreachable(self._servers, _said(error))
         connection.close()
         return BrokerUnreachable(self._servers, "it has only just come back")
 
@@ -124,9 +134,9 @@ def trouble_of(error: BaseException, settings: SourceSettings) -> SourceTrouble:
     """The named state behind an error of the client."""
     match error:
         case kafka.TopicAuthorizationFailedError():
-            return NoRights(f"to read the topic {settings.topic!r}")
+            return BrokerForbids(f"to read the topic {settings.topic!r}")
         case kafka.GroupAuthorizationFailedError():
-            return NoRights(f"to use the consumer group {settings.group!r}")
+            return BrokerForbids(f"to use the consumer group {settings.group!r}")
         case kafka.UnknownTopicOrPartitionError():
             return TopicMissing(settings.topic, settings.cluster.bootstrap_servers)
         case (
@@ -136,6 +146,9 @@ def trouble_of(error: BaseException, settings: SourceSettings) -> SourceTrouble:
             | kafka.AuthenticationFailedError()
         ):
             return LoginRefused(settings.cluster.bootstrap_servers, _said(error))
+        case ssl.SSLCertVerificationError():
+            remedy = remedy_of(error, authority="ca_file in `security`", servers="bootstrap_servers")
+            return CertificateRefused(settings.cluster.bootstrap_servers, error.verify_message, remedy)
         case TimeoutError() | kafka.KafkaConnectionError() | kafka.NodeNotReadyError() | kafka.RequestTimedOutError():
             return BrokerUnreachable(settings.cluster.bootstrap_servers, _said(error))
         case _:

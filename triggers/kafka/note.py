@@ -1,8 +1,9 @@
 """Pure: what travels in the metadata of our offset commits, and where a partition is read from.
 
-`n=8` says how many partitions the topic had when the group began. `cuts=110:18f2,120:18f3` are batches that are decided
-and perhaps sent: the first goes from the committed offset to 110 (excluded), the next to 120. Whoever reads the
-partition next, after a crash too, makes the same batches of the same records, and so the same events.
+`n=8` says how many partitions the topic had when the group began, 0 when the topic did not exist.
+`cuts=110:18f2,120:18f3` are batches that are decided and perhaps sent: the first goes from the committed offset to 110
+(excluded), the next to 120. Whoever reads the partition next, after a crash too, makes the same batches of the same
+records, and so the same events.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Note:
-    #: 0: unknown, somebody else committed.
-    partitions: int = 0
+    #: None: unknown, somebody else committed.
+    partitions: int | None = None
     cuts: tuple[Cut, ...] = ()
 
     def text(self) -> str:
         cuts = ",".join(f"{cut.end}:{cut.stamp}" for cut in self.cuts[:MOST_CUTS])
-        return f"n={self.partitions}" + (f";cuts={cuts}" if cuts else "")
+        began = "" if self.partitions is None else f"n={self.partitions}"
+        return began + (f";cuts={cuts}" if cuts else "")
 
 
 def note_of(text: str) -> Note:
@@ -60,13 +62,13 @@ class Place:
 
 def places(committed: Mapping[int, tuple[int, str]], wanted: frozenset[int], partitions: int) -> dict[int, Place]:
     """committed: offset and metadata of the group, of every partition that has some. wanted: partitions to be read.
-    partitions: how many the topic has now.
+    partitions: should the group begin now, how many the topic has; 0 when it had been waited for.
 
     A partition without an offset is read as `start` says; but one that was added after the group had begun is read
     from its first record, because `latest` would lose what came before anybody saw it.
     """
-    notes = [note_of(text) for _, text in committed.values()]
-    began_with = max((note.partitions for note in notes), default=0) or partitions
+    known = [note.partitions for _, text in committed.values() if (note := note_of(text)).partitions is not None]
+    began_with = max(known, default=partitions)
     return {each: _place(committed.get(each), each, began_with) for each in wanted}
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processor.core.clock import Clock
 from processor.core.errors import HeadraceError
+from processor.core.failpoints import failpoint
 from triggers.kafka.abstract import SourceRecord
-from triggers.kafka.delivery import Delivery, Tally
+from triggers.kafka.delivery import Delivery
 from triggers.kafka.look import Look
 from triggers.kafka.member import Member, NotOurs, OutOfRange
 from triggers.kafka.note import MOST_CUTS, Cut, Note, Resolve, places
 from triggers.kafka.settings import SourceSettings
 from triggers.kafka.steps import Step, Stepper
+from triggers.watching import Condition
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +76,13 @@ class Session:
     settings: SourceSettings
     delivery: Delivery
     make_stepper: MakeStepper
-    tally: Tally
+    condition: Condition
     clock: Clock
     session_ms: int
+    #: The topic did not exist when it was looked for: a group that has no offsets reads all that is in it.
+    waited: bool
+    #: Called when it stands in the group's offsets where partitions are read from.
+    on_begun: Callable[[], Awaitable[None]]
     _parts: dict[int, _Part] = field(default_factory=dict)
     #: Counts the times that all partitions went: what was in hand before is nobody's afterwards.
     _era: int = 0
@@ -110,7 +116,7 @@ class Session:
             await self._begin_again(error.offsets)
         except NotOurs:
             self._forget()
-        self.tally.lag = self._member.lag({each: part.done for each, part in self._parts.items()})
+        self.condition.lag = self._member.lag({each: part.done for each, part in self._parts.items()})
 
     async def _keep_looking(self) -> None:
         """Raises what is wrong with the source, which the consumer itself would not tell."""
@@ -126,7 +132,7 @@ class Session:
         """
         era, new = self._era, self._member.assignment() - self._parts.keys()
         if new:
-            found = places(await self._look.committed(), new, self._look.partitions)
+            found = places(await self._look.committed(), new, 0 if self.waited else self._look.partitions)
             starts = await self._member.start_of([each for each in found if found[each].resolve is Resolve.START])
             lows = await self._member.begin_of([each for each in found if found[each].resolve is Resolve.LOW])
             if era != self._era:
@@ -137,8 +143,9 @@ class Session:
                 self._begin(each, offset, place.note, committed)
             # Where `latest` was is written down at once: a restart before the first record must not move it.
             await self._commit()
-        if self._member.joined and not self.tally.watching:
-            self.tally.watching, self.tally.trouble = True, None
+            await self.on_begun()
+        if self._member.joined and not self.condition.is_watching:
+            self.condition.watching()
             log.info("reading %s as %s", self.settings.topic, self.settings.group, extra={"action": "kafka_reading"})
 
     async def _begin_again(self, offsets: Mapping[int, int]) -> None:
@@ -226,7 +233,9 @@ class Session:
         if not wanted:
             return
         parts = dict(self._parts)
+        failpoint("kafka.commit.before")
         await (self._member.commit(wanted, limit_sec) if limit_sec else self._member.commit(wanted))
+        failpoint("kafka.commit.after")
         for partition, what in wanted.items():
             parts[partition].committed = what
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from triggers.kafka.abstract import Headers, Poison, SourceRecord
+from triggers.kafka.abstract import BadRecord, Headers, SourceRecord
 from triggers.kafka.values import Kind, value_of
 
 _JSON_TYPE = "application/json"
@@ -23,7 +23,7 @@ class Shape(ABC):
     """How the handler gets records."""
 
     @abstractmethod
-    def element(self, record: SourceRecord) -> bytes | Poison:
+    def element(self, record: SourceRecord) -> bytes | BadRecord:
         """One record as JSON."""
 
     @abstractmethod
@@ -37,9 +37,9 @@ class PlainShape(Shape):
     def __init__(self, declared: str) -> None:
         self._declared = declared
 
-    def element(self, record: SourceRecord) -> bytes | Poison:
+    def element(self, record: SourceRecord) -> bytes | BadRecord:
         value = value_of(record.value, self._declared)
-        if isinstance(value, Poison):
+        if isinstance(value, BadRecord):
             return value
         document: dict[str, object] = {
             "topic": record.topic,
@@ -71,9 +71,9 @@ class ScfShape(Shape):
     def __init__(self, declared: str) -> None:
         self._declared = declared
 
-    def element(self, record: SourceRecord) -> bytes | Poison:
+    def element(self, record: SourceRecord) -> bytes | BadRecord:
         value = value_of(record.value, self._declared)
-        if isinstance(value, Poison):
+        if isinstance(value, BadRecord):
             return value
         body = {Kind.NOTHING: "None", Kind.BINARY: _base64(value.data)}.get(value.kind)
         message = {
@@ -99,10 +99,10 @@ class AwsShape(Shape):
         head = {"eventSource": "SelfManagedKafka", "bootstrapServers": bootstrap_servers, "records": {}}
         self._head = orjson.dumps(head).removesuffix(b"}}")
 
-    def element(self, record: SourceRecord) -> bytes | Poison:
+    def element(self, record: SourceRecord) -> bytes | BadRecord:
         if self._declared in ("json", "text"):
             value = value_of(record.value, self._declared)
-            if isinstance(value, Poison):
+            if isinstance(value, BadRecord):
                 return value
         document: dict[str, object] = {
             "topic": record.topic,

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from processor.core.event import Event
 from processor.core.topics import MAX_EVENT_BYTES
-from triggers.kafka.abstract import Mixed, Normalise, Poison, SourceRecord
+from triggers.kafka.abstract import BadRecord, Mixed, Normalise, SourceRecord
 from triggers.kafka.events import batch_event
 from triggers.kafka.note import Cut
 from triggers.kafka.shapes import Shape
@@ -36,7 +36,7 @@ class Step:
     #: The records it is made of, for `rejected`, should an event turn out to be none.
     records: Sequence[SourceRecord]
     events: Sequence[Event]
-    poison: Sequence[tuple[SourceRecord, Poison]] = ()
+    poison: Sequence[tuple[SourceRecord, BadRecord]] = ()
     #: Of a batch: has to be written down before the events are sent.
     cut: Cut | None = None
 
@@ -90,8 +90,8 @@ class EachAlone(Stepper):
         return None
 
     def _step(self, record: SourceRecord) -> Step:
-        found: Sequence[Event] | Mixed | Poison = _guarded(self._normalise, record)
-        if isinstance(found, Poison):
+        found: Sequence[Event] | Mixed | BadRecord = _guarded(self._normalise, record)
+        if isinstance(found, BadRecord):
             return Step(record.partition, record.offset + 1, (record,), (), ((record, found),))
         if isinstance(found, Mixed):
             poison = [(record, each) for each in found.poison]
@@ -107,7 +107,7 @@ class _Open:
     since_sec: float
     records: list[SourceRecord] = field(default_factory=list)
     elements: list[bytes] = field(default_factory=list)
-    poison: list[tuple[SourceRecord, Poison]] = field(default_factory=list)
+    poison: list[tuple[SourceRecord, BadRecord]] = field(default_factory=list)
     size_bytes: int = 0
 
 
@@ -128,7 +128,7 @@ class Batches(Stepper):
             steps += self._pass_cuts(record.offset)
             element = _guarded(self._rule.shape.element, record)
             if isinstance(element, bytes) and len(element) > _ROOM_BYTES:
-                element = Poison(
+                element = BadRecord(
                     reason=f"the record alone would be an event of {len(element):,} bytes; the limit is {_ROOM_BYTES:,}"
                 )
             steps += self._add(record, element, now_sec)
@@ -148,16 +148,16 @@ class Batches(Stepper):
     def due_at_sec(self) -> float | None:
         return self._open.since_sec + self._rule.max_wait_sec if self._open and not self._cuts else None
 
-    def _add(self, record: SourceRecord, element: bytes | Poison, now_sec: float) -> list[Step]:
+    def _add(self, record: SourceRecord, element: bytes | BadRecord, now_sec: float) -> list[Step]:
         steps: list[Step] = []
-        # Poison counts too, though it takes no room in the event: a batch of it must not fill the memory.
+        # BadRecord counts too, though it takes no room in the event: a batch of it must not fill the memory.
         size_bytes = len(element) + 1 if isinstance(element, bytes) else len(record.value or b"")
         if self._open and not self._cuts and self._open.size_bytes + size_bytes > _ROOM_BYTES:
             steps = self._close(record.offset)
         batch = self._open = self._open or _Open(self._begin, now_sec)
         batch.records.append(record)
         batch.size_bytes += size_bytes
-        if isinstance(element, Poison):
+        if isinstance(element, BadRecord):
             batch.poison.append((record, element))
         else:
             batch.elements.append(element)
@@ -192,9 +192,9 @@ class Batches(Stepper):
         return Step(self._partition, cut.end, batch.records, events, batch.poison, cut)
 
 
-def _guarded(make: Callable[[SourceRecord], T | Poison], record: SourceRecord) -> T | Poison:
+def _guarded(make: Callable[[SourceRecord], T | BadRecord], record: SourceRecord) -> T | BadRecord:
     try:
         return make(record)
     except Exception as error:  # a mistake of ours must not stop a partition for good: the record waits on `rejected`
         log.exception("%s cannot be read: %s", record.origin, error, extra={"action": "kafka_normalise_failed"})
-        return Poison(reason=f"it cannot be read: {error!r}")
+        return BadRecord(reason=f"it cannot be read: {error!r}")

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import orjson
 
-from triggers.kafka.abstract import Poison
+from triggers.kafka.abstract import BadRecord
 
 #: orjson reads 1024 levels; the event around the value, and the batch around that, need some of them.
 _LEVELS = 1_000
-_TOO_DEEP = Poison(reason="the value is JSON nested too deep: declare value: base64, or send it flatter")
+_TOO_DEEP = BadRecord(reason="the value is JSON nested too deep: declare value: base64, or send it flatter")
 
 
 class Kind(Enum):
@@ -29,7 +29,7 @@ class Value(NamedTuple):
 _NOTHING = Value(Kind.NOTHING, b"")
 
 
-def value_of(data: bytes | None, declared: str) -> Value | Poison:
+def value_of(data: bytes | None, declared: str) -> Value | BadRecord:
     """declared: "auto", "json", "text" or "base64"."""
     if data is None:
         return _NOTHING
@@ -40,12 +40,12 @@ def value_of(data: bytes | None, declared: str) -> Value | Poison:
         if fault is None:
             return _TOO_DEEP if _is_too_deep(data) else Value(Kind.JSON, data)
         if declared == "json":
-            return Poison(reason=f"the value is declared as JSON and is none: {fault}")
+            return BadRecord(reason=f"the value is declared as JSON and is none: {fault}")
     try:
         data.decode()
     except UnicodeDecodeError as error:
         if declared == "text":
-            return Poison(reason=f"the value is declared as text and is not UTF-8: {error}")
+            return BadRecord(reason=f"the value is declared as text and is not UTF-8: {error}")
         return Value(Kind.BINARY, data)
     return Value(Kind.TEXT, data)
 

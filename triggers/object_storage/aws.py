@@ -71,7 +71,7 @@ class CredentialsRefused(StoreError):
     )
 
 
-class NoRights(StoreError):
+class StoreForbids(StoreError):
     """The credentials are good, but may not do this."""
 
     remedy = (
@@ -173,7 +173,7 @@ def _of_answer(what: str, response: Mapping[str, Any]) -> StoreError:
     if code in _CREDENTIALS:
         return CredentialsRefused(text)
     if code in _RIGHTS:
-        return NoRights(text)
+        return StoreForbids(text)
     if code in _GONE:
         return Gone(text)
     if int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500:

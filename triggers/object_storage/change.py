@@ -30,8 +30,10 @@ class Provider(Enum):
         return self.value if self in own else "s3"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class ObjectChange:
+    """Changed by nobody. Not frozen: to make a frozen one of so many fields takes more than twice the time."""
+
     provider: Provider
     bucket: str
     #: Decoded. Bytes that are no UTF-8 stand in it as lone surrogates (as os.fsdecode does it).
@@ -89,25 +91,24 @@ def _hashed(parts: tuple[str, ...], chars: int) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:chars]
 
 
-#: Canonical prefix -> our word; the longest that fits counts.
+#: Canonical name, or what stands before its colon -> our word.
 _KINDS = {
-    "ObjectCreated:": "created",
+    "ObjectCreated": "created",
     "ObjectCreated:PutTagging": "tagged",
     "ObjectCreated:DeleteTagging": "tagged",
     "ObjectCreated:PutRetention": "changed",
     "ObjectCreated:PutLegalHold": "changed",
-    "ObjectRemoved:": "removed",
+    "ObjectRemoved": "removed",
     "ObjectRemoved:NoOP": "changed",
-    "LifecycleExpiration:": "removed",
-    "ObjectRestore:": "restored",
-    "ObjectTagging:": "tagged",
-    "ObjectAcl:": "changed",
-    "ObjectAccessed:": "accessed",
+    "LifecycleExpiration": "removed",
+    "ObjectRestore": "restored",
+    "ObjectTagging": "tagged",
+    "ObjectAcl": "changed",
+    "ObjectAccessed": "accessed",
     "ObjectDiscovered": "discovered",
-    "": "changed",
 }
 
 
 def kind_of(name: str) -> str:
     """created, removed, restored, tagged, accessed, discovered; changed for everything else."""
-    return _KINDS[max((each for each in _KINDS if name.startswith(each)), key=len)]
+    return _KINDS.get(name) or _KINDS.get(name.partition(":")[0], "changed")

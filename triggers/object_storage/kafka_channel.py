@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from processor.core.event import Event
 from triggers.abstract import Binding
-from triggers.kafka.abstract import Mixed, Normalise, Poison, SourceRecord
+from triggers.kafka.abstract import BadRecord, Mixed, Normalise, SourceRecord
 from triggers.object_storage.notification import parse
 from triggers.object_storage.rules import StorageRules
 
@@ -23,7 +23,7 @@ def normaliser_of(binding: Binding) -> Normalise:
         if not parsed.poison:
             return parsed.events
         # As in the other channels: what is wrong with one object is no reason to lose another.
-        poison = [Poison(reason=each.reason, raw=each.raw) for each in parsed.poison]
+        poison = [BadRecord(reason=each.reason, raw=each.raw) for each in parsed.poison]
         return Mixed(events=parsed.events, poison=poison)
 
     return normalise

@@ -23,7 +23,7 @@ def decoded(key: str, encoding: KeyEncoding) -> str:
         return key
     if encoding is KeyEncoding.FORM:
         key = key.replace("+", " ")
-    return unquote_to_bytes(key).decode("utf-8", "surrogateescape")
+    return unquote_to_bytes(key).decode("utf-8", "surrogateescape") if "%" in key else key
 
 
 def form_encoded(key: str) -> str:
@@ -37,7 +37,7 @@ def url_encoded(key: str) -> str:
 
 def readable(key: str) -> str:
     """Without lone surrogates, which neither JSON nor a log may have."""
-    return _bytes(key).decode("utf-8", "replace")
+    return key if key.isascii() else _bytes(key).decode("utf-8", "replace")
 
 
 def exact(key: str) -> str | None:
@@ -47,6 +47,8 @@ def exact(key: str) -> str | None:
 
 def attribute(text: str) -> str:
     """Fit for an attribute of a CloudEvent."""
+    if text.isascii() and text.isprintable():
+        return text
     return _CONTROL.sub(lambda found: quote(found[0], safe=""), readable(text))
 
 

@@ -19,11 +19,20 @@ def unix_sec(text: str | None) -> int:
     return int(datetime.fromisoformat(text).timestamp()) if text else 0
 
 
-def _moment(written: object) -> datetime | None:
+def _is_dated(written: object) -> bool:
+    """The 2026-... of RFC 3339."""
+    return isinstance(written, str) and written[4:5] == "-"
+
+
+def _number(written: object) -> float | None:
     try:
-        number = float(written) if isinstance(written, int | float | str) else None
+        return float(written) if isinstance(written, int | float | str) else None
     except ValueError:
-        number = None
+        return None
+
+
+def _moment(written: object) -> datetime | None:
+    number = None if _is_dated(written) else _number(written)
     try:
         if number is not None:
             return datetime.fromtimestamp(number / 1000 if number > _LARGEST_SEC else number, UTC)

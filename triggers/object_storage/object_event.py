@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -20,9 +21,9 @@ VERSION_ATTRIBUTE = "objectversion"
 
 
 def event_of(change: ObjectChange, rules: StorageRules) -> Event:
-    extensions = {NAME_ATTRIBUTE: attribute(change.original_name)}
-    if change.version:
-        extensions[VERSION_ATTRIBUTE] = attribute(change.version)
+    extensions, version = {NAME_ATTRIBUTE: attribute(change.original_name)}, change.version
+    if version:
+        extensions[VERSION_ATTRIBUTE] = attribute(version)
     return Event(
         id=change.event_id,
         source=source_of(rules.alias or change.provider.family, change.bucket),
@@ -35,6 +36,7 @@ def event_of(change: ObjectChange, rules: StorageRules) -> Event:
     )
 
 
+@lru_cache(maxsize=256)
 def source_of(alias: str, bucket: str) -> str:
     return f"objectstore:{quote(alias, safe='')}/{quote(bucket, safe='')}"
 

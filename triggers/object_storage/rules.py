@@ -19,6 +19,7 @@ class StorageRules:
     """What one trigger wants of a bucket, and how the bucket's provider is to be understood."""
 
     bucket: str
+    #: Kept without "s3:" and "cos:".
     patterns: tuple[str, ...] = ("ObjectCreated:*",)
     prefix: str = ""
     suffix: str = ""
@@ -45,11 +46,14 @@ class StorageRules:
             event_format=binding.event_format,
         )
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patterns", tuple(map(bare_name, self.patterns)))
+
     def wants(self, change: ObjectChange) -> bool:
         return (
             self.bucket in (change.bucket, *change.bucket_aliases)
             and self.wants_key(change.key)
-            and any(fnmatchcase(bare_name(name), each) for each in self._bare() for name in _names(change))
+            and self._wants_name(change)
         )
 
     def wants_key(self, key: str) -> bool:
@@ -58,10 +62,11 @@ class StorageRules:
     @property
     def wants_created(self) -> bool:
         """Whether objects that a listing finds are anything to this trigger."""
-        return any(fnmatchcase(f"ObjectCreated:{maker}", each) for each in self._bare() for maker in _MAKERS)
+        return any(fnmatchcase(f"ObjectCreated:{maker}", each) for each in self.patterns for maker in _MAKERS)
 
-    def _bare(self) -> list[str]:
-        return [bare_name(each) for each in self.patterns]
+    def _wants_name(self, change: ObjectChange) -> bool:
+        names = (change.name, bare_name(change.original_name))
+        return any(fnmatchcase(name, each) for each in self.patterns for name in names)
 
 
 def bare_name(name: str) -> str:
@@ -70,7 +75,3 @@ def bare_name(name: str) -> str:
         if name.startswith(prefix):
             return name[len(prefix) :]
     return name
-
-
-def _names(change: ObjectChange) -> tuple[str, ...]:
-    return (change.name, change.original_name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from triggers.object_storage.change import ObjectChange, Provider
-from triggers.object_storage.fields import NoNotification, etag, integer, required, text
+from triggers.object_storage.fields import NoNotification, at, etag, integer, required, text
 from triggers.object_storage.keys import KeyEncoding, decoded
 from triggers.object_storage.moments import utc_text
 from triggers.object_storage.rules import StorageRules, bare_name
@@ -25,10 +25,11 @@ def change_of(record: Mapping[str, Any], rules: StorageRules, carrier: str) -> O
     name = bare_name(original)
     provider = rules.provider or _provider_of(record, original)
     encoding = rules.key_encoding or _ENCODINGS.get(provider, KeyEncoding.NONE)
+    item = at(record, "s3", "object")
     bucket = required(record, "s3", "bucket", "name")
     key = decoded(required(record, "s3", "object", "key"), encoding)
-    version_id = text(record, "s3", "object", "versionId")
-    distinction = _distinction(record, provider, carrier)
+    version_id, checksum, sequencer = text(item, "versionId"), etag(item, "eTag"), text(item, "sequencer")
+    distinction = _distinction(record, sequencer, provider, carrier)
     return ObjectChange(
         provider=provider,
         bucket=bucket,
@@ -36,10 +37,10 @@ def change_of(record: Mapping[str, Any], rules: StorageRules, carrier: str) -> O
         name=name,
         original_name=original,
         time=utc_text(record.get("eventTime")),
-        size=_size(record),
-        etag=etag(record, "s3", "object", "eTag"),
+        size=_size(integer(item, "size"), checksum, name),
+        etag=checksum,
         version_id=version_id,
-        sequencer=text(record, "s3", "object", "sequencer"),
+        sequencer=sequencer,
         region=text(record, "awsRegion"),
         identity=(provider.value, bucket, key, version_id or "", *distinction, name),
         record=record,
@@ -63,21 +64,15 @@ def _provider_of(record: Mapping[str, Any], original_name: str) -> Provider:
     return Provider.VERSITYGW if original_name.startswith("s3:") else Provider.AWS
 
 
-def _size(record: Mapping[str, Any]) -> int | None:
+def _size(size: int | None, checksum: str | None, name: str) -> int | None:
     """VersityGW tells the size 0 of what was copied: an object with a checksum of something is not empty."""
-    size, checksum = integer(record, "s3", "object", "size"), etag(record, "s3", "object", "eTag")
-    return None if size == 0 and checksum not in (None, _MD5_OF_NOTHING) and _is_copy(record) else size
+    return None if size == 0 and checksum not in (None, _MD5_OF_NOTHING) and name == "ObjectCreated:Copy" else size
 
 
-def _is_copy(record: Mapping[str, Any]) -> bool:
-    return str(record.get("eventName")).endswith("ObjectCreated:Copy")
-
-
-def _distinction(record: Mapping[str, Any], provider: Provider, carrier: str) -> tuple[str, ...]:
+def _distinction(record: Mapping[str, Any], sequencer: str | None, provider: Provider, carrier: str) -> tuple[str, ...]:
     """The sequencer alone would not do: it belongs to the object's content, so what only touches that (tags, reads on
     MinIO) repeats it, and emulators send the same one for ever. Nor would the request: one may remove many objects.
     """
-    sequencer = text(record, "s3", "object", "sequencer")
     request = text(record, "responseElements", "x-amz-request-id") or text(record, "eventId")
     # VersityGW's counter begins again with its process.
     if request is None and (sequencer is None or provider is Provider.VERSITYGW):

@@ -1,7 +1,7 @@
 """Pure: what a POST to a storage trigger's path means. The HTTP listener (triggers/http) asks, in this order:
 
-1. `handshake(method, headers, body)`: an Answer is all there is to do. Raises Refused.
-2. `check(auth, headers, body, now_sec=...)`: raises Refused.
+1. `handshake(method, headers, body)`: an Answer is all there is to do. Raises NotificationRefused.
+2. `check(auth, headers, body, now_sec=...)`: raises NotificationRefused.
 3. `Desk(intake, binding).deliver(body, origin=..., headers=headers)`: when it has returned, 202.
 
 Header names come in lower case. Answer 503 for what may be better later, never 400, 401, 403 or 413: Azure gives the
@@ -29,7 +29,7 @@ SIGNATURE_HEADER = "headrace-signature"
 WINDOW_SEC = 300.0
 
 
-class Refused(HeadraceError):
+class NotificationRefused(HeadraceError):
     """The request is not taken."""
 
     def __init__(self, status: int, message: str, remedy: str) -> None:
@@ -80,7 +80,7 @@ def handshake(method: str, headers: Mapping[str, str], body: bytes) -> Answer | 
 
 
 def check(auth: WebhookAuth, headers: Mapping[str, str], body: bytes, *, now_sec: float) -> None:
-    """now_sec: Unix time. Raises Refused with 401."""
+    """now_sec: Unix time. Raises NotificationRefused with 401."""
     if auth.bearer is not None and not is_bearer(headers.get("authorization", ""), auth.bearer):
         raise _unauthorized("the bearer token is missing or wrong", "Send `Authorization: Bearer TOKEN`.")
     if auth.hmac_secret is not None:
@@ -112,14 +112,14 @@ def _digest(secret: str, body: bytes, at_sec: int) -> str:
     return hmac.new(secret.encode(), b"%d.%b" % (at_sec, body), hashlib.sha256).hexdigest()
 
 
-def _unauthorized(message: str, remedy: str) -> Refused:
-    return Refused(401, message, remedy)
+def _unauthorized(message: str, remedy: str) -> NotificationRefused:
+    return NotificationRefused(401, message, remedy)
 
 
-def _unconfirmed(body: bytes) -> Refused:
+def _unconfirmed(body: bytes) -> NotificationRefused:
     document = _json(body)
     topic, url = text(document, "TopicArn") or "a topic", text(document, "SubscribeURL") or "none"
-    return Refused(
+    return NotificationRefused(
         400,
         f"{topic[:300]} wants its subscription confirmed; its SubscribeURL: {url[:1000]}",
         "Open that address yourself if the topic is yours, or subscribe an SQS queue and use `source: sqs`.",

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from processor.core.clock import Clock
 from processor.core.errors import HeadraceError
@@ -19,6 +21,7 @@ from triggers.schedule.firing import firing_by_hand, firing_of, jitter_of, rfc33
 from triggers.schedule.settings import Schedule
 from triggers.schedule.settled import SettledTimes
 from triggers.schedule.volley import Volleys
+from triggers.watching import Backoff, WatchingTrigger
 
 log = logging.getLogger(__name__)
 
@@ -54,70 +57,58 @@ class ScheduleTriggers:
         """Raises BadCron, UnknownZone."""
         return ScheduleTrigger(binding, Schedule.of(binding), self)
 
-    def enter(self, schedule: Schedule) -> None:
-        """Raises SameSchedule."""
+    @contextlib.contextmanager
+    def running(self, schedule: Schedule) -> Iterator[None]:
+        """The schedule fires inside. Raises SameSchedule."""
         if schedule.schedule_id in self._running:
             raise SameSchedule(schedule.schedule_id)
         self._running.add(schedule.schedule_id)
+        try:
+            yield
+        finally:
+            self._running.discard(schedule.schedule_id)
 
-    def leave(self, schedule: Schedule) -> None:
-        self._running.discard(schedule.schedule_id)
 
-
-class ScheduleTrigger(Trigger):
+class ScheduleTrigger(WatchingTrigger):
     """Fires each time of its timetable, in order, and notes it once the event is durable."""
 
+    #: What keeps it from firing for now is waited for inside `watch`.
+    passing = ()
+
     def __init__(self, binding: Binding, schedule: Schedule, shared: ScheduleTriggers) -> None:
-        self._binding = binding
+        super().__init__(binding, shared.clock, Backoff(first_sec=LOOK_SEC, longest_sec=LOOK_SEC))
         self.schedule = schedule
         self._shared = shared
         self._settled = shared.settled
-        self._state = TriggerState.STARTING
-        self._trouble: HeadraceError | None = None
-        self._accepted = 0
-        self._rejected = 0
-        self._last_event_ms: int | None = None
         self._decided_at = 0.0
         self._upcoming = Upcoming(schedule)
 
     @property
     def health(self) -> Health:
         upcoming = self._upcoming.after(max(self._cursor, int(self._now_sec())))
-        state, why = self._condition(bool(upcoming))
-        return Health(
-            state=state,
-            reason=str(why) if why else "",
-            remedy=why.remedy if why else "",
-            accepted=self._accepted,
-            rejected=self._rejected,
-            last_event_ms=self._last_event_ms,
-            upcoming=upcoming,
-        )
+        return replace(self._condition.shown_as(*self._shown(bool(upcoming))), upcoming=upcoming)
 
-    def _condition(self, goes_on: bool) -> tuple[TriggerState, HeadraceError | None]:
-        why = self._trouble or self._settled.trouble
-        if why is None and self._state is TriggerState.WATCHING:
+    def _shown(self, goes_on: bool) -> tuple[TriggerState, HeadraceError | None]:
+        state = self._condition.state
+        why = self._condition.trouble or self._settled.trouble
+        if why is None and state is TriggerState.WATCHING:
             why = clock_trouble(self._cursor, self._now_sec(), self._settled.clock_ahead_sec)
             why = why if goes_on else NothingLeft()
-        if why is None or self._state is TriggerState.STOPPED or isinstance(why, ClockDiffers):
-            return self._state, why
+        if why is None or state is TriggerState.STOPPED or isinstance(why, ClockDiffers):
+            return state, why
         return TriggerState.WAITING, why
 
-    async def run(self) -> None:
-        self._shared.enter(self.schedule)
-        try:
+    async def watch(self) -> None:
+        with self._shared.running(self.schedule):
             await self._begin()
-            self._state = TriggerState.WATCHING
+            self._condition.watching()
             while True:
                 await self._fire_passed(await self._until_due())
-        finally:
-            self._state = TriggerState.STOPPED
-            self._shared.leave(self.schedule)
 
     async def fire(self) -> list[Receipt]:
-        event = firing_by_hand(self.schedule, self._shared.clock.unix_ms())
+        event = firing_by_hand(self.schedule, self._clock.unix_ms())
         receipt = await self._shared.intake.submit(self._binding, event)
-        self._count_accepted()
+        self._condition.note_accepted()
         return [receipt]
 
     async def _begin(self) -> None:
@@ -144,7 +135,7 @@ class ScheduleTrigger(Trigger):
         if self._now_sec() - due_sec > LATE_SEC:
             await self._settled.refresh()
         settled_sec, now_sec = self._cursor, self._now_sec()
-        self._decided_at = self._shared.clock.boottime()
+        self._decided_at = self._clock.boottime()
         passed = self._passed(settled_sec, now_sec)
         chosen = catch_up(passed, settled_sec=settled_sec, now_sec=now_sec, policy=self.schedule.policy)
         since_sec = settled_sec if chosen.leaves_out else None
@@ -185,19 +176,18 @@ class ScheduleTrigger(Trigger):
         try:
             refused = await self._shared.volleys.fire(self._binding, event, self._not_accepted, settle)
         except (UnknownFunction, FunctionDisabled) as error:  # this trigger is about to be ended, then
-            self._trouble = error
+            self._condition.note_trouble(error)
             await asyncio.sleep(LOOK_SEC)
             raise DecideAnew from error
         except NotTaken as error:
-            self._trouble = self._trouble or error
+            self._condition.note_trouble(self._condition.trouble or error)
             raise DecideAnew from error
         if refused is None:
-            self._count_accepted()
+            self._condition.note_accepted()
         else:
             await self._shared.intake.reject(self._rejection(event, refused))
-            self._rejected += 1
+            self._condition.note_rejected()
             settle()
-        self._trouble = None
 
     def _rejection(self, event: Event, refused: HeadraceError) -> Rejection:
         return Rejection(
@@ -210,17 +200,13 @@ class ScheduleTrigger(Trigger):
 
     def _not_accepted(self, error: HeadraceError) -> None:
         """Before each new try. Raises DecideAnew."""
-        self._trouble = error
+        self._condition.note_trouble(error)
         self._still_decided()
 
     def _still_decided(self) -> None:
         """Raises DecideAnew."""
-        if self._shared.clock.boottime() - self._decided_at > DECIDED_SEC:
+        if self._clock.boottime() - self._decided_at > DECIDED_SEC:
             raise DecideAnew
-
-    def _count_accepted(self) -> None:
-        self._accepted += 1
-        self._last_event_ms = self._shared.clock.unix_ms()
 
     @property
     def _id(self) -> str:
@@ -233,7 +219,7 @@ class ScheduleTrigger(Trigger):
         return int(self._now_sec()) if settled_sec is None else settled_sec
 
     def _now_sec(self) -> float:
-        return self._shared.clock.unix_ms() / 1000
+        return self._clock.unix_ms() / 1000
 
     def _fields(self) -> dict[str, str]:
         return {"action": "schedule_left_out", "function": self._binding.function}

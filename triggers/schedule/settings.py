@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from processor.core.cron import Timetable, parse
+from processor.core.cron import Timetable, name_of, parse
 from processor.core.errors import HeadraceError
 from triggers.abstract import Binding
 
@@ -61,7 +60,7 @@ class Schedule:
         settings = binding.settings
         zone = _zone(str(settings.get("timezone", "UTC")))
         jitter_sec = float(settings.get("jitter", 0.0))
-        name = settings.get("name") or _name_of(str(settings["cron"]), zone)
+        name = settings.get("name") or name_of(str(settings["cron"]), zone.key)
         return cls(
             schedule_id=f"{binding.function}.{binding.creation}/{name}",
             name=name,
@@ -83,11 +82,3 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise UnknownZone(name) from error
-
-
-def _name_of(cron: str, zone: ZoneInfo) -> str:
-    """Of the times alone: with any other setting edited it stays the same schedule, and a time that the old one has
-    fired is not fired again by the new one. Edited times are another schedule, unless a name says otherwise.
-    """
-    times = f"{' '.join(cron.upper().split())} {zone.key}"
-    return f"t{hashlib.sha256(times.encode()).hexdigest()[:10]}"

@@ -11,6 +11,7 @@ from typing import Any
 
 from processor.core.clock import Clock
 from processor.core.errors import HeadraceError, Undecodable
+from processor.core.failpoints import failpoint
 from processor.core.topics import SCHEDULES
 from processor.transport.abstract import Appended, Appender, Outcome, Record, Transport
 from triggers.schedule.barrier import Barriers
@@ -206,7 +207,9 @@ class SettledTimes:
 
     async def _write_one(self, schedule_id: str, progress: _Progress) -> bool:
         time_sec = progress.noted_sec
+        failpoint("schedule.settled.before")
         appended = await self._append(schedule_id, encode_settled(time_sec))
+        failpoint("schedule.settled.after")
         if appended.outcome is Outcome.YES:
             self._unwritten = None
             self._is_written(schedule_id, progress, time_sec)

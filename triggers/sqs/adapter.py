@@ -6,25 +6,28 @@ import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from processor.core.clock import Clock
 from processor.core.errors import HeadraceError
+from processor.core.failpoints import failpoint
 from processor.dispatcher.accept import FunctionDisabled, UnknownFunction
-from triggers.abstract import Binding, Health, Trigger, TriggerState
+from triggers.abstract import Binding, Health, Trigger
 from triggers.intake import Intake
-from triggers.object_storage.aws import NoRights, StoreError
+from triggers.object_storage.aws import StoreError, StoreForbids
 from triggers.object_storage.desk import Desk, Tally
 from triggers.sqs.batch import Batch, Received
 from triggers.sqs.pace import Pace
 from triggers.sqs.queue import DEFAULT_VISIBILITY_SEC, WAIT_SEC, Attributes, Message, Queue, QueueSettings
+from triggers.watching import Backoff, WatchingTrigger
 
 log = logging.getLogger(__name__)
 
 #: Between two tries of a queue that cannot be used: doubled up to the limit.
 FIRST_PAUSE_SEC = 0.5
 LONGEST_PAUSE_SEC = 15.0
+_GOING = Backoff(first_sec=LONGEST_PAUSE_SEC, longest_sec=LONGEST_PAUSE_SEC)
 #: How often it is asked how many messages wait.
 LAG_SEC = 5.0
 #: Received this often, a message is a worry: something keeps us from finishing it.
@@ -47,23 +50,22 @@ class SqsTriggers:
         return SqsTrigger(binding, self)
 
 
-class SqsTrigger(Trigger):
+class SqsTrigger(WatchingTrigger):
     """Takes messages, makes their events durable, and deletes them then; on the way out it lets go of the rest.
 
     The pollers are tasks of the loop; only SQS's calls are on threads. A poller holds one batch at a time, so nothing
     more is received while the broker is away: at most `pollers` batches wait in our hands, the rest in the queue.
     """
 
+    passing = (StoreError, FunctionDisabled, UnknownFunction)
+
     def __init__(self, binding: Binding, shared: SqsTriggers) -> None:
-        self._binding = binding
+        first_sec = shared.first_pause_sec
+        super().__init__(binding, shared.clock, Backoff(first_sec=first_sec, longest_sec=LONGEST_PAUSE_SEC))
         self._shared = shared
         self._settings = QueueSettings.of(binding.settings["source"]["sqs"], shared.wait_sec)
         self._desk = Desk(shared.intake, binding)
-        self._state = TriggerState.STARTING
-        self._trouble: HeadraceError | None = None
-        self._lag: int | None = None
         self._hidden_sec = DEFAULT_VISIBILITY_SEC
-        self._last_event_ms: int | None = None
         self._threads = ThreadPoolExecutor(2 * self._settings.pollers + 1, f"sqs {self._settings.name}")
 
     @property
@@ -72,33 +74,18 @@ class SqsTrigger(Trigger):
 
     @property
     def health(self) -> Health:
-        trouble = self._trouble
-        return Health(
-            state=self._state,
-            reason=str(trouble) if trouble else "",
-            remedy=trouble.remedy if trouble else "",
-            accepted=self.tally.accepted,
-            rejected=self.tally.rejected,
-            last_event_ms=self._last_event_ms,
-            lag=self._lag,
-        )
+        """The desk counts, also what a message was that is not done yet."""
+        return replace(super().health, accepted=self.tally.accepted, rejected=self.tally.rejected)
 
-    async def run(self) -> None:
-        pause_sec = self._shared.first_pause_sec
-        try:
-            while True:
-                try:
-                    await self._serve()
-                except (StoreError, FunctionDisabled, UnknownFunction) as error:
-                    pause_sec = self._pause_after(error, pause_sec)
-                await asyncio.sleep(pause_sec)
-                pause_sec = min(pause_sec * 2, LONGEST_PAUSE_SEC)
-        finally:
-            self._state = TriggerState.STOPPED
-            self._threads.shutdown(wait=False)
+    async def let_go(self) -> None:
+        self._threads.shutdown(wait=False)
 
-    async def _serve(self) -> None:
-        """One life of a client. Raises what made it end."""
+    def backoff_after(self, error: HeadraceError) -> Backoff:
+        # A function that is going takes this adapter with it: each further try would count towards the dead letters.
+        return self._backoff if isinstance(error, StoreError) else _GOING
+
+    async def watch(self) -> None:
+        """One life of a client."""
         queue = await self._call(Queue, self._settings, self._shared.environment)
         try:
             await self._look(queue)
@@ -110,11 +97,11 @@ class SqsTrigger(Trigger):
         pace = Pace()
         while True:
             messages = await self._receive(queue, pace.count)
-            self._set_watching()
+            self._condition.watching()
             if messages:
-                begun_sec = self._shared.clock.boottime()
+                begun_sec = self._clock.boottime()
                 await self._take(queue, messages)
-                pace.note(self._shared.clock.boottime() - begun_sec, self._hidden_sec)
+                pace.note(self._clock.boottime() - begun_sec, self._hidden_sec)
 
     async def _receive(self, queue: Queue, count: int) -> list[Message]:
         """A poll that is on its way when we are stopped is waited for: what it brings would stay hidden for long."""
@@ -144,19 +131,22 @@ class SqsTrigger(Trigger):
         return Received(message=message, origin=origin, parsed=parsed)
 
     async def _make_durable(self, batch: Batch) -> None:
+        note = self._condition.note_trouble
         for each in batch.received:
             if each.parsed.poison:
                 noted = (("receive-count", str(each.message.receive_count).encode()),)
-                await self._desk.reject(each.parsed, origin=each.origin, noted=noted, on_trouble=self._note)
+                await self._desk.reject(each.parsed, origin=each.origin, noted=noted, on_trouble=note)
                 batch.note_rejected(each)
         while events := batch.waiting():
-            batch.note_durable(await self._desk.submit_some(events, on_trouble=self._note))
-            self._last_event_ms = self._shared.clock.unix_ms()
-        self._trouble = None
+            batch.note_durable(await self._desk.submit_some(events, on_trouble=note))
+            self._condition.last_event_ms = self._clock.unix_ms()
+        self._condition.note_accepted(0)
 
     async def _settle(self, queue: Queue, batch: Batch) -> None:
         if batch.done:
+            failpoint("sqs.delete.before")
             failed = await self._call(queue.delete, batch.done)
+            failpoint("sqs.delete.after")
             if failed:  # such as a receipt that has run out: they come again, and begin no second run
                 log.warning(
                     "%d messages of %s were not deleted", len(failed), self._settings.name,
@@ -180,29 +170,14 @@ class SqsTrigger(Trigger):
         """Raises StoreError, but not when only looking is forbidden."""
         try:
             found: Attributes = await self._call(queue.attributes)
-        except NoRights:
-            self._lag = None
+        except StoreForbids:
+            self._condition.lag = None
             return
-        self._hidden_sec, self._lag = found
-        self._set_watching()
+        self._hidden_sec, self._condition.lag = found
+        self._condition.watching()
 
     async def _call(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
-
-    def _note(self, error: HeadraceError) -> None:
-        self._trouble = error
-
-    def _set_watching(self) -> None:
-        if self._state is not TriggerState.WATCHING:
-            self._state, self._trouble = TriggerState.WATCHING, None
-
-    def _pause_after(self, error: HeadraceError, pause_sec: float) -> float:
-        was_well = self._state is TriggerState.WATCHING
-        self._state, self._trouble = TriggerState.WAITING, error
-        if not isinstance(error, StoreError):
-            # The function is going, and this adapter with it: each further try would count towards the dead letters.
-            return LONGEST_PAUSE_SEC
-        return self._shared.first_pause_sec if was_well else pause_sec
 
     def _fields(self, action: str) -> dict[str, str]:
         return {"action": action, "function": self._binding.function, "trigger": self._binding.trigger_id}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import linux
+
+#: Tells how far the run is: (fraction, message).
+Tell = Callable[[float, object], None]
 
 
 class Identity:
@@ -21,7 +24,7 @@ class Context(dict[str, Any]):
 
     identity = Identity()
 
-    def __init__(self, facts: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+    def __init__(self, facts: Mapping[str, Any], head: Mapping[str, Any], tell: Tell) -> None:
         super().__init__(facts)
         meta = head.get("meta") or {}
         self.update(meta)
@@ -30,6 +33,7 @@ class Context(dict[str, Any]):
         self.aws_request_id: str = head["id"]
         self.client_context: Any = meta.get("client_context")
         self._ends_at_sec: float = head["ends"]
+        self._tell = tell
 
     @property
     def function_name(self) -> str:
@@ -59,6 +63,13 @@ class Context(dict[str, Any]):
 
     def get_remaining_time_in_millis(self) -> int:
         return max(int((self._ends_at_sec - linux.boottime()) * 1000), 0)
+
+    def progress(self, fraction: float, message: object = "") -> None:
+        """Says how far the run is, from 0 to 1, and what it is at; people see it while the run goes on. Cheap enough
+        for every turn of a loop: only the last of half a second is passed on. Raises TypeError when fraction is no
+        number.
+        """
+        self._tell(fraction, message)
 
     def log(self, text: object) -> None:
         print(text)  # noqa: T201  # Lambda's context does exactly this

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from . import groups, linux, marks, removal
 
@@ -51,10 +52,22 @@ def in_child(work: Callable[[], None]) -> int:
     return pid
 
 
+@contextlib.contextmanager
+def making(parent: str) -> Iterator[None]:
+    """Hold this while a hidden folder in there becomes a pool's; waits for a moment at most. Raises OSError."""
+    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def remove_abandoned(parent: str) -> None:
-    """Kills what is left of pools in this folder whose lock nobody holds, and removes their folders; hidden ones are
-    not finished yet.
+    """Kills what is left of pools in this folder whose lock nobody holds, and removes their folders; hidden ones that
+    somebody makes at this moment are left alone.
     """
+    _show_unfinished(parent)
     for name in os.listdir(parent):
         path = os.path.join(parent, name)
         try:
@@ -66,6 +79,20 @@ def remove_abandoned(parent: str) -> None:
             marks.kill_all(path, ABANDONED_SEC)
             remove_now(path)
             os.close(descriptor)
+
+
+def _show_unfinished(parent: str) -> None:
+    """Hidden folders whose maker was killed get the name that they would have had."""
+    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for name in os.listdir(parent):
+            if name.startswith("."):
+                os.rename(os.path.join(parent, name), os.path.join(parent, name.lstrip(".")))
+    except OSError:
+        pass  # somebody makes one just now: they are left to the next guard
+    finally:
+        os.close(descriptor)
 
 
 def remove_now(path: str) -> None:

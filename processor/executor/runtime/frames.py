@@ -16,6 +16,7 @@ RUN = ord("n")
 READY = ord("y")  # empty
 NOT_LOADABLE = ord("i")  # JSON failure
 LOG = ord("l")  # JSON [level, Unix milliseconds, text]
+PROGRESS = ord("p")  # JSON [fraction, text]
 RETURNED = ord("r")  # 4 bytes peak memory in KiB, JSON result
 RAISED = ord("e")  # JSON failure
 

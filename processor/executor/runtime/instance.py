@@ -17,6 +17,7 @@ from . import failure, frames
 from .context import Context, facts_of
 from .event import event_for_handler
 from .handler import Handler
+from .progress import Progress
 
 READ_BYTES = 65_536
 
@@ -45,6 +46,9 @@ class Speaker:
 
     def send_log(self, body: bytes) -> bool:
         return self.send(frames.LOG, body)
+
+    def send_progress(self, body: bytes) -> bool:
+        return self.send(frames.PROGRESS, body)
 
 
 class Instance:
@@ -76,12 +80,16 @@ class Instance:
             event = event_for_handler(payload, head["format"])
         except ValueError as error:
             return frames.RAISED, failure.encode("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}")
+        progress = Progress(self._speaker.send_progress)
         try:
-            return _marshal(self._handler(event, Context(self._facts, head)))
+            return _marshal(self._handler(event, Context(self._facts, head, progress.tell)))
         except SystemExit as leaving:
+            progress.finish()
             leave(leaving.code)
         except BaseException as error:
             return frames.RAISED, failure.describe(error)
+        finally:
+            progress.finish()
 
 
 def _marshal(result: Any) -> tuple[int, bytes]:

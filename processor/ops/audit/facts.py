@@ -8,11 +8,12 @@ import orjson
 
 from processor.core.clock import Clock
 from processor.core.errors import Undecodable
-from processor.core.inflight import Intent
+from processor.core.inflight import Intent, Sign, SignKind
 from processor.core.ledger import Accepted, DeliveryState, Ended, Started, decode, fold
 from processor.core.loglines import lost_count
+from processor.core.progress import is_progress
 from processor.core.run import Delivery
-from processor.core.topics import INFLIGHT, LOGS, RUNS
+from processor.core.topics import INFLIGHT, INSTANCES, LOGS, RUNS
 from processor.transport.abstract import Record, Transport
 from processor.transport.replay import read_to_end
 
@@ -51,6 +52,8 @@ class Facts:
     #: Open intents by key.
     intents: dict[bytes, Intent] = field(default_factory=dict)
     lines: dict[tuple[str, str], LineFacts] = field(default_factory=dict)
+    #: Executors that bear a mark: what they had read and not published is gone with them.
+    dead: set[str] = field(default_factory=set)
     undecodable: int = 0
 
 
@@ -59,7 +62,7 @@ def read_facts(transport: Transport, clock: Clock) -> Facts:
     facts = Facts()
     reader = transport.reader()
     try:
-        for topic, take in ((INFLIGHT.name, _take_intent), (RUNS.name, _take_run), (LOGS.name, take_lines)):
+        for topic, take in _TAKEN:
             partitions = reader.partitions(topic, CALL_SEC)
             for record in read_to_end(reader, partitions, clock, timeout_sec=READ_SEC):
                 try:
@@ -91,7 +94,14 @@ def _take_run(facts: Facts, record: Record) -> None:
         run.starters.setdefault(entry.delivery, set()).add(entry.executor)
 
 
+def _take_sign(facts: Facts, record: Record) -> None:
+    if record.value is not None and (sign := Sign.decode(record.value)).kind is SignKind.DEAD:
+        facts.dead.add(sign.process)
+
+
 def take_lines(facts: Facts, record: Record) -> None:
+    if is_progress(record.value):
+        return
     try:
         document = orjson.loads(record.value or b"")
         key = (document["request_id"], document["delivery"])
@@ -103,3 +113,11 @@ def take_lines(facts: Facts, record: Record) -> None:
         if number + count > seen.next_seq:  # lower ones are repeats after a failed session
             seen.gaps += number > seen.next_seq
             seen.next_seq = number + count
+
+
+_TAKEN = (
+    (INFLIGHT.name, _take_intent),
+    (RUNS.name, _take_run),
+    (LOGS.name, take_lines),
+    (INSTANCES.name, _take_sign),
+)

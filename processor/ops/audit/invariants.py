@@ -6,13 +6,13 @@ The ids are those of the list of invariants in docs/guarantees.md.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from processor.core.ledger import Ended
-from processor.core.run import Status, StatusCode
+from processor.core.run import Delivery, Status, StatusCode
 from processor.ops.audit.evidence import Answer, Evidence, Sent
 from processor.ops.audit.facts import Facts, RunFacts
 
@@ -108,27 +108,41 @@ def _one_start(facts: Facts, evidence: Evidence) -> Invariant:
 
 
 def _lines(facts: Facts, *, drained: bool) -> Invariant:
-    broken = {f"{run} {delivery}" for (run, delivery), lines in facts.lines.items() if lines.gaps}
+    """What an executor that was killed took with it, readers count; nobody else may lose a line without a marker."""
+    broken = {
+        f"{run} {delivery}"
+        for (run, delivery), lines in facts.lines.items()
+        if lines.gaps and not _ran_on(facts, run, delivery) & facts.dead
+    }
     checked = 0
+    for id_, delivery, verdict, seen in _counted_lines(facts) if drained else ():
+        checked += 1
+        excused = seen < verdict.log_lines and _ran_on(facts, id_, str(delivery)) & facts.dead
+        if seen != verdict.log_lines and not excused:
+            broken.add(f"{id_} {delivery}")
+    promise = "log lines are there without a gap, as many as the verdict says, but for those of a killed executor"
+    return _found("I4", promise, checked, broken)
+
+
+def _counted_lines(facts: Facts) -> Iterator[tuple[str, Delivery | None, Ended, int]]:
+    """The deliveries whose verdict counts lines, and the last one on the log."""
     for id_, run in facts.runs.items():
         for delivery, state in run.deliveries.items():
-            verdict = state.verdict
-            if verdict is None or not verdict.log_lines or not drained:
-                continue
-            checked += 1
-            seen = facts.lines.get((id_, str(delivery)))
-            if seen is None or seen.next_seq - 1 != verdict.log_lines:
-                broken.add(f"{id_} {delivery}")
-    return _found("I4", "log lines are there without a gap, as many as the verdict says", checked, broken)
+            if state.verdict is not None and state.verdict.log_lines:
+                seen = facts.lines.get((id_, str(delivery)))
+                yield id_, delivery, state.verdict, 0 if seen is None else seen.next_seq - 1
+
+
+def _ran_on(facts: Facts, run: str, delivery: str) -> set[str]:
+    starters = facts.runs[run].starters if run in facts.runs else {}
+    return next((names for at, names in starters.items() if str(at) == delivery), set())
 
 
 def _verdicts_are_true(facts: Facts, evidence: Evidence) -> Invariant:
-    """Of functions that keep a journal."""
-    if evidence.journal is None:
-        return _found("I5", "FINISHED means that the handler ran to its end", 0, ())
-    starts, ends = evidence.journal.starts, evidence.journal.ends
+    """By the journal, of functions that keep one; and by who had started what is said to be lost."""
+    checked, broken = 0, {id_ for id_, run in facts.runs.items() if _lost_by_another(run)}
+    starts, ends = (evidence.journal.starts, evidence.journal.ends) if evidence.journal else (Counter[str](),) * 2
     kept = {facts.runs[id_].function for id_ in starts if id_ in facts.runs}
-    checked, broken = 0, set()
     for id_, run in facts.runs.items():
         verdict = run.verdict
         if verdict is None or run.function not in kept:
@@ -138,7 +152,20 @@ def _verdicts_are_true(facts: Facts, evidence: Evidence) -> Invariant:
             broken.add(id_)
         if _never_began(verdict) and starts[id_] and len(run.deliveries) == 1:
             broken.add(id_)
-    return _found("I5", "FINISHED means that the handler ran to its end, expired that it never began", checked, broken)
+    promise = "FINISHED means that the handler ran to its end, expired that it never began, lost that its executor was"
+    return _found("I5", promise, checked, broken)
+
+
+def _lost_by_another(run: RunFacts) -> bool:
+    """Recovery took a delivery for a dead executor's, and another one had started it or did so afterwards."""
+    for delivery, state in run.deliveries.items():
+        verdict = state.verdict
+        if delivery is None or verdict is None or verdict.status_code is not StatusCode.INSTANCE_LOST:
+            continue
+        starters = run.starters.get(delivery)
+        if verdict.executor and starters and verdict.executor not in starters:
+            return True
+    return False
 
 
 def _never_began(verdict: Ended) -> bool:
@@ -197,6 +224,7 @@ def _sometimes(facts: Facts, evidence: Evidence) -> dict[str, int]:
         "deliveries_again": sum(max(len(run.deliveries) - 1, 0) for run in facts.runs.values()),
         "late_verdicts": sum(state.void_verdicts for state in states),
         "instance_lost": codes[StatusCode.INSTANCE_LOST],
+        "lines_lost_with_executor": sum(max(each[2].log_lines - each[3], 0) for each in _counted_lines(facts)),
         "open_intents": len(facts.intents),
         "undecodable": facts.undecodable,
     }

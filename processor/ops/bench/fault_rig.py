@@ -47,6 +47,11 @@ class Rig:
         self.site = site
         self.marks_file = site.folder / "marks"
 
+    @property
+    def prefix(self) -> str:
+        """Of its topics."""
+        return self.site.environment["HEADRACE_KAFKA__TOPIC_PREFIX"]
+
     def deploy(self, name: str, handler: str) -> None:
         document = {"handler": f"faults:{handler}", "code": CODE, "concurrency": 64, "env": self._env()}
         status, answer = self.site.request("PUT", f"/v1/functions/{name}", orjson.dumps(document))
@@ -56,11 +61,11 @@ class Rig:
     def _env(self) -> dict[str, str]:
         return {"MARKS": str(self.marks_file)}
 
-    def marks(self) -> dict[str, float]:
-        """RequestId -> the handler's clock (Unix seconds)."""
+    def marks(self, kind: str = "begun") -> dict[str, float]:
+        """RequestId -> the handler's clock (Unix seconds) at its beginning; "kept": at its end, of `keep`."""
         lines = self.marks_file.read_text().splitlines() if self.marks_file.exists() else []
-        pairs = (line.split(" ") for line in lines)
-        return {run: float(at) for run, at in pairs}
+        marks = (line.split(" ") for line in lines)
+        return {run: float(at) for run, at, what in marks if what == kind}
 
     def hold(self, count: int) -> list[str]:
         """That many runs that go on, all of them begun."""
@@ -121,9 +126,8 @@ def kafka_rig(brokers: str) -> Iterator[tuple[Rig, Ledger]]:
     """Recorder, gateway and one dispatcher; whoever measures starts the rest."""
     with ExitStack() as stack:
         site = stack.enter_context(on_kafka(brokers, ("recorder", "dispatcher", "gateway")))
-        prefix = site.environment["HEADRACE_KAFKA__TOPIC_PREFIX"]
-        transport = stack.enter_context(KafkaTransport(bootstrap_servers=brokers, topic_prefix=prefix))
         rig = Rig(site)
+        transport = stack.enter_context(KafkaTransport(bootstrap_servers=brokers, topic_prefix=rig.prefix))
         site.deploy()
         rig.deploy("bench-die", "die")
         rig.deploy("bench-hold", "hold")
@@ -183,6 +187,21 @@ def ends(facts: list[Fact]) -> dict[str, float]:
         if isinstance(fact.entry, Ended):
             found[fact.entry.request_id] = min(fact.at_sec, found.get(fact.entry.request_id, fact.at_sec))
     return found
+
+
+def verdicts(facts: list[Fact]) -> dict[str, list[Ended]]:
+    """RequestId -> its verdicts, each once: the same one repeated is none."""
+    found: dict[str, list[Ended]] = {}
+    for _, entry in facts:
+        if isinstance(entry, Ended) and entry not in found.setdefault(entry.request_id, []):
+            found[entry.request_id].append(entry)
+    return found
+
+
+def started_twice(facts: list[Fact]) -> int:
+    """RequestIds that were started by several executors, or from several entries of their queue."""
+    pairs = {(entry.request_id, entry.delivery, entry.executor) for _, entry in starts(facts)}
+    return len(pairs) - len({run for run, _, _ in pairs})
 
 
 def void_verdicts(facts: list[Fact]) -> int:

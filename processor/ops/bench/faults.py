@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from processor.ops.bench import fault_parts
+from processor.ops.bench import fault_parts, faults_brokers, faults_rolling, faults_takeover
 from processor.ops.bench.figures import Figure, keep, table
 from processor.ops.bench.site import broker
 
@@ -23,7 +23,11 @@ PARTS: dict[str, Callable[[str, int], list[Figure]]] = {
     "host": fault_parts.host_dead,
     "executor": fault_parts.executor_killed,
     "dispatcher": fault_parts.dispatcher_killed,
+    "takeover": faults_takeover.taken_over,
+    "rolling": faults_rolling.rolled,
 }
+#: With three brokers of their own, which are killed.
+BROKER_PARTS: dict[str, Callable[[], list[Figure]]] = {"brokers": faults_brokers.brokers_away}
 EMBEDDED_PARTS: dict[str, Callable[[int], list[Figure]]] = {
     "child": fault_parts.child_embedded,
     "restart": fault_parts.process_restarted,
@@ -33,22 +37,33 @@ RESULTS = Path(".bench/latest.json")
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m processor.ops.bench.faults", description=__doc__)
-    parser.add_argument("--only", choices=PARTS, action="append", help="this part only; may be given again")
+    parser.add_argument(
+        "--only", choices=[*PARTS, *BROKER_PARTS], action="append", help="this part only; may be given again"
+    )
     parser.add_argument("--transport", choices=("kafka", "embedded"), help="on this one only")
     parser.add_argument("--times", type=int, default=5, help="kills of each kind; of a child ten times as many")
     options = parser.parse_args(arguments)
-    parts = options.only or list(PARTS)
+    parts = options.only or [*PARTS, *BROKER_PARTS]
     figures: list[Figure] = []
     if options.transport != "kafka":
         for part in (each for each in parts if each in EMBEDDED_PARTS):
             figures += _measured(f"{part}, embedded", partial(EMBEDDED_PARTS[part], options.times))
     if options.transport != "embedded":
-        with broker() as brokers:
-            for part in parts:
-                figures += _measured(f"{part}, Kafka", partial(PARTS[part], brokers, options.times))
+        figures += _on_kafka(parts, options.times)
     keep(figures, RESULTS)
     print(table(figures))
     return 0
+
+
+def _on_kafka(parts: Sequence[str], times: int) -> list[Figure]:
+    figures: list[Figure] = []
+    if any(part in PARTS for part in parts):
+        with broker() as brokers:
+            for part in (each for each in parts if each in PARTS):
+                figures += _measured(f"{part}, Kafka", partial(PARTS[part], brokers, times))
+    for part in (each for each in parts if each in BROKER_PARTS):
+        figures += _measured(f"{part}, Kafka", BROKER_PARTS[part])
+    return figures
 
 
 def _measured(name: str, measure: Callable[[], list[Figure]]) -> list[Figure]:

@@ -57,27 +57,26 @@ def kafka_webhook(brokers: str) -> list[Figure]:
 
 
 def _measured(kind: str, environment: Mapping[str, str], folder: Path) -> list[Figure]:
-    figures = []
     with _served(environment, folder) as (process_id, port):
-        load = Load(port=port, path=_PATHS["data"], body=orjson.dumps({"number": NUMBER.decode(), "pad": "x" * 200}))
-        uvloop.run(load.run(WARM_SECONDS))
-        before_sec = _cpu_sec(process_id)
-        answers = uvloop.run(load.run(SECONDS))
-        cpu_us = (_cpu_sec(process_id) - before_sec) / len(answers) * 1e6
-        name = f"webhook to intake, {kind}"
-        per_sec = len(answers) / SECONDS
-        waits = [each * 1000 for each in answers]
-        figures = [
-            Figure(name=name, value=per_sec, unit="events/s", target=TARGET_PER_SEC, better="higher"),
-            Figure(name=f"{name}, p50", value=percentile(waits, 0.5), unit="ms", target=None, better="lower"),
-            Figure(name=f"{name}, p99", value=percentile(waits, 0.99), unit="ms", target=None, better="lower"),
-            Figure(name=f"{name}, processor time per event", value=cpu_us, unit="us", target=None, better="lower"),
-        ]
+        data = Load(port=port, path=_PATHS["data"], body=orjson.dumps({"number": NUMBER.decode(), "pad": "x" * 200}))
         storage = Load(port=port, path=_PATHS["storage"], body=_notification())
-        per_sec = len(uvloop.run(storage.run(SECONDS))) / SECONDS
-        name = f"storage webhook to intake, {kind}"
-        figures.append(Figure(name=name, value=per_sec, unit="events/s", target=None, better="higher"))
-    return figures
+        plain = _figures(f"webhook to intake, {kind}", data, process_id)
+        return plain + _figures(f"storage webhook to intake, {kind}", storage, process_id)
+
+
+def _figures(name: str, load: Load, process_id: int) -> list[Figure]:
+    uvloop.run(load.run(WARM_SECONDS))
+    before_sec = _cpu_sec(process_id)
+    answers = uvloop.run(load.run(SECONDS))
+    cpu_us = (_cpu_sec(process_id) - before_sec) / len(answers) * 1e6
+    per_sec = len(answers) / SECONDS
+    waits = [each * 1000 for each in answers]
+    return [
+        Figure(name=name, value=per_sec, unit="events/s", target=TARGET_PER_SEC, better="higher"),
+        Figure(name=f"{name}, p50", value=percentile(waits, 0.5), unit="ms", target=None, better="lower"),
+        Figure(name=f"{name}, p99", value=percentile(waits, 0.99), unit="ms", target=None, better="lower"),
+        Figure(name=f"{name}, processor time per event", value=cpu_us, unit="us", target=None, better="lower"),
+    ]
 
 
 @contextmanager

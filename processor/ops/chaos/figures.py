@@ -11,6 +11,13 @@ from typing import Any
 import orjson
 
 from processor.core.errors import HeadraceError
+from processor.ops.chaos.outcome import WANTED
+
+#: Of each counter in WANTED, over all runs of a report.
+OFTEN = 20
+#: What all runs of a report together should come to.
+FAULTS, EVENTS = 5_000, 1_000_000
+_NOTES, _NOTE_CHARS = 10, 160
 
 
 class ReportUnreadable(HeadraceError):
@@ -36,6 +43,8 @@ class Figures:
     two_verdicts: int
     sometimes: Mapping[str, int]
     seeds: Mapping[str, Sequence[int]]
+    #: Of the counters that must not stay near 0: those that did.
+    rare: Mapping[str, int]
 
     @property
     def ok(self) -> bool:
@@ -46,8 +55,11 @@ class Figures:
 
 
 def append_run(path: Path, document: Mapping[str, Any]) -> None:
+    """Without its plan, which the options stand for, and with short notes: many runs fit into one file."""
+    kept = {name: value for name, value in document.items() if name != "plan"}
+    kept["notes"] = [str(note).splitlines()[0][:_NOTE_CHARS] for note in document.get("notes", ())][:_NOTES]
     with path.open("ab") as file:
-        file.write(orjson.dumps(document) + b"\n")
+        file.write(orjson.dumps(kept) + b"\n")
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
@@ -64,6 +76,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
 
 def figures_of(runs: Sequence[Mapping[str, Any]]) -> Figures:
     seeds: dict[str, list[int]] = {}
+    sometimes = _sum(run["sometimes"] for run in runs)
     for run in runs:
         seeds.setdefault(_kind(run), []).append(run["seed"])
     return Figures(
@@ -76,13 +89,17 @@ def figures_of(runs: Sequence[Mapping[str, Any]]) -> Figures:
         lost=_broken(runs, "I1", "C1"),
         started_twice=_broken(runs, "I3", "I6"),
         two_verdicts=_broken(runs, "I2"),
-        sometimes=_sum(run["sometimes"] for run in runs),
+        sometimes=sometimes,
+        rare={name: sometimes.get(name, 0) for name in WANTED if sometimes.get(name, 0) < OFTEN},
         seeds={kind: sorted(each) for kind, each in sorted(seeds.items())},
     )
 
 
 def _kind(run: Mapping[str, Any]) -> str:
-    return f"kafka/{run['group_protocol']}" if run["transport"] == "kafka" else str(run["transport"])
+    if run["transport"] != "kafka":
+        return str(run["transport"])
+    nodes = run.get("nodes", 1)
+    return f"kafka/{run['group_protocol']}" + (f"/{nodes} nodes" if nodes > 1 else "")
 
 
 def _broken(runs: Sequence[Mapping[str, Any]], *ids: str) -> int:

@@ -17,6 +17,7 @@ READY_SEC = 90.0
 #: A role that was asked to stop finishes what it has; slow handlers take up to 10 s.
 STOP_SEC = 40.0
 _WATCH_SEC = 0.25
+_SAID_CHARS = 200
 
 
 @dataclass(slots=True)
@@ -175,7 +176,8 @@ class Host:
         try:
             if member.held or member.role is not role:
                 return
-            self.ended_by_themselves.append(f"{member.name} exit {role.exit_code} after {role.age_sec:.0f} s")
+            said = _last_words(self._logs / f"{member.name}.log")
+            self.ended_by_themselves.append(f"{member.name} exit {role.exit_code} after {role.age_sec:.0f} s: {said}")
             role.stop()
             self._start_again(member)
         finally:
@@ -186,6 +188,13 @@ class Host:
             self.start(member.name)
         except HeadraceError as error:  # tried again at the next look
             self.failed_starts.append(f"{member.name}: {error}")
+
+
+def _last_words(log: Path) -> str:
+    """Why it has ended, by its own account."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    told = [line for line in lines if line.startswith("headrace: ")] or lines
+    return told[-1][:_SAID_CHARS] if told else ""
 
 
 def kill_process(pid: int) -> None:

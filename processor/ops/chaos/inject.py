@@ -7,19 +7,25 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from processor.core.clock import Clock
 from processor.core.errors import HeadraceError
+from processor.ops.brokers import Brokers, NoLeader
 from processor.ops.chaos.host import kill_process
 from processor.ops.chaos.installation import Installation
 from processor.ops.chaos.load import Throttle
 from processor.ops.chaos.plan import BROKER, Fault, Injection, Plan
 from processor.ops.chaos.proxy import Network
 
+if TYPE_CHECKING:
+    from deploy.kafka.broker import Node
+
 BURST_FACTOR = 10.0
 STORM_PAUSE_SEC = 0.3
 STORM_RESTARTS = 3
 HEAL_SEC = 180.0
+HOUR_SEC = 3_600.0
 
 _NETWORK = {
     Fault.CUT: Network.CUT,
@@ -96,8 +102,10 @@ class Injector:
         fault, target, sec = injection.fault, injection.target, injection.duration_sec
         if fault in _NETWORK:
             self._network(target, _NETWORK[fault], sec)
-        elif target == BROKER:
-            self._broker(fault, sec)
+        elif target == BROKER or fault is Fault.KILL_LEADER:
+            self._broker(fault, target, sec)
+        elif fault in (Fault.CLOCK_AHEAD, Fault.CLOCK_BEHIND):
+            self._clock_off(target, HOUR_SEC if fault is Fault.CLOCK_AHEAD else -HOUR_SEC, sec)
         elif fault is Fault.FULL:
             self._full(sec)
         elif fault is Fault.BURST:
@@ -146,18 +154,32 @@ class Injector:
         time.sleep(sec)
         proxies.set(name, Network.FINE)
 
-    def _broker(self, fault: Fault, sec: float) -> None:
-        broker = self._site.broker
-        assert broker is not None
+    def _broker(self, fault: Fault, topic: str, sec: float) -> None:
+        brokers = self._site.brokers
+        assert brokers is not None
         if fault is Fault.PAUSE:
-            broker.pause()
+            brokers.pause()
             time.sleep(sec)
-            broker.resume()
+            brokers.resume()
             return
-        broker.kill()
+        if fault is Fault.KILL_LEADER:
+            self._leader(brokers, topic).kill()
+        else:
+            brokers.kill()
         time.sleep(sec)
-        broker.start()
-        broker.wait_ready()
+        brokers.start()
+
+    def _leader(self, brokers: Brokers, topic: str) -> Node:
+        try:
+            return self._chance.choice(brokers.leaders_of(self._site.prefix + topic))
+        except NoLeader as error:
+            raise Missed from error
+
+    def _clock_off(self, name: str, off_sec: float, sec: float) -> None:
+        clock = self._site.clocks[name]
+        clock.set(off_sec)
+        time.sleep(sec)
+        clock.set(0.0)
 
     def _full(self, sec: float) -> None:
         disk = self._site.disk
@@ -174,9 +196,11 @@ class Injector:
 
     def _heal(self) -> None:
         """What a fault that failed half way may have left."""
-        if self._site.broker is not None:
-            self._site.broker.resume()
-            self._site.broker.start()
+        if self._site.brokers is not None:
+            self._site.brokers.resume()
+            self._site.brokers.start()
+        for clock in self._site.clocks.values():
+            clock.set(0.0)
         if self._site.proxies is not None:
             self._site.proxies.heal()
         if self._site.disk is not None:

@@ -9,7 +9,7 @@ import socket
 import string
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 
 from processor.core.errors import HeadraceError
 from processor.core.topics import TOPICS
+from processor.ops.brokers import Brokers
 from processor.ops.chaos.disk import ChaosDisk
 from processor.ops.chaos.host import Host, Member
 from processor.ops.chaos.plan import EXECUTORS, ROLES, SERVER, Options
 from processor.ops.chaos.proxy import LOOPBACK, Proxies
+from processor.ops.chaos.wall_clock import WallClock
 from processor.ops.processes import headrace
 from processor.transport.abstract import Transport
 
@@ -45,14 +47,16 @@ class Installation:
     host: Host
     #: Of the gateway, the same over its restarts.
     port: int
-    #: Two for each role: a listener of the broker, and its proxy.
+    #: Two for each role and node: a listener of the node, and its proxy.
     role_ports: list[int]
     prefix: str = ""
     #: Past the proxies.
     bootstrap_servers: str = ""
-    broker: Node | None = None
+    brokers: Brokers | None = None
     proxies: Proxies | None = None
     disk: ChaosDisk | None = None
+    #: Of each role.
+    clocks: dict[str, WallClock] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     #: The folder stays: logs and evidence are wanted.
     keep: bool = True
@@ -94,7 +98,7 @@ def installed(options: Options, bootstrap_servers: str | None) -> Iterator[Insta
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
         # All in one go, or one of them could be given out twice.
-        port, *role_ports = _free_ports(1 + 2 * len(ROLES))
+        port, *role_ports = _free_ports(1 + 2 * len(ROLES) * options.nodes)
         site = Installation(options=options, folder=folder, host=Host(folder), port=port, role_ports=role_ports)
         stack.callback(_tidy_up, site)
         stack.callback(site.host.kill_all)
@@ -136,7 +140,13 @@ def _prepare(site: Installation, stack: ExitStack) -> None:
 
 def _add_server(site: Installation) -> None:
     arguments = ["serve", "--embedded", "--functions", str(site.manifest)]
-    site.host.add(Member(name=SERVER, arguments=arguments, ready="ready serve", environment=site.environment))
+    environment = {**site.environment, **_clock(site, SERVER)}
+    site.host.add(Member(name=SERVER, arguments=arguments, ready="ready serve", environment=environment))
+
+
+def _clock(site: Installation, name: str) -> Mapping[str, str]:
+    site.clocks[name] = clock = WallClock(site.folder / f"{name}.clock")
+    return clock.environment
 
 
 def _start_on_kafka(site: Installation, bootstrap_servers: str | None, stack: ExitStack) -> None:
@@ -155,7 +165,7 @@ def _start_on_kafka(site: Installation, bootstrap_servers: str | None, stack: Ex
 
 def _add_role(site: Installation, name: str, bootstrap_servers: str) -> None:
     role = name.partition("-")[0]
-    environment = {**site.environment, "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers}
+    environment = {**site.environment, "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers, **_clock(site, name)}
     if name in EXECUTORS:
         environment["HEADRACE_EXECUTOR__NAME"] = name
     site.host.add(Member(name=name, arguments=["start", role], ready=f"ready {role}", environment=environment))
@@ -172,8 +182,8 @@ def _brokers(site: Installation, given: str | None, stack: ExitStack) -> dict[st
     except ImportError as error:
         raise NoBroker from error
     try:
-        kafka = LocalKafka(data_dir=site.folder / "kafka")
-        addresses = _behind_proxies(site, kafka.node(1), stack)
+        kafka = LocalKafka(data_dir=site.folder / "kafka", nodes=site.options.nodes)
+        addresses = _behind_proxies(site, kafka, stack)
         _run(kafka, stack)
     except BrokerError as error:
         raise NoBroker(str(error)) from error
@@ -186,30 +196,31 @@ def _run(kafka: LocalKafka, stack: ExitStack) -> None:
     kafka.wait_ready()
 
 
-def _behind_proxies(site: Installation, node: Node, stack: ExitStack) -> dict[str, str]:
-    """A listener for each role, advertised at the port of a proxy: whoever asked there is sent back there, so one role
-    can be cut off alone.
+def _behind_proxies(site: Installation, kafka: LocalKafka, stack: ExitStack) -> dict[str, str]:
+    """A listener of each node for each role, advertised at the port of a proxy: whoever asked there is sent back there,
+    so one role can be cut off alone.
     """
-    site.broker, site.bootstrap_servers = node, node.address
+    site.brokers, site.bootstrap_servers = Brokers(kafka), kafka.bootstrap_servers
     site.proxies = Proxies()
     stack.callback(site.proxies.close)
-    listeners, advertised, protocols = [], [], []
-    addresses = {}
-    for index, name in enumerate(ROLES):
-        inner, outer = site.role_ports[2 * index : 2 * index + 2]
-        listener = f"ROLE{index}"
-        listeners.append(f"{listener}://{LOOPBACK}:{inner}")
-        advertised.append(f"{listener}://{LOOPBACK}:{outer}")
-        protocols.append(f"{listener}:PLAINTEXT")
-        site.proxies.open(name, port=outer, upstream_port=inner)
-        addresses[name] = f"{LOOPBACK}:{outer}"
-    node.config = {
-        **node.config,
-        "listeners": ",".join([node.config["listeners"], *listeners]),
-        "advertised.listeners": ",".join([node.config["advertised.listeners"], *advertised]),
-        "listener.security.protocol.map": ",".join([node.config["listener.security.protocol.map"], *protocols]),
+    ports = iter(site.role_ports)
+    told: dict[str, list[str]] = {name: [] for name in ROLES}
+    for node in kafka.nodes:
+        for index, name in enumerate(ROLES):
+            inner, outer = next(ports), next(ports)
+            _add_listener(node, f"ROLE{index}", inner, outer)
+            site.proxies.open(name, port=outer, upstream_port=inner)
+            told[name].append(f"{LOOPBACK}:{outer}")
+    return {name: ",".join(addresses) for name, addresses in told.items()}
+
+
+def _add_listener(node: Node, listener: str, inner: int, outer: int) -> None:
+    added = {
+        "listeners": f"{listener}://{LOOPBACK}:{inner}",
+        "advertised.listeners": f"{listener}://{LOOPBACK}:{outer}",
+        "listener.security.protocol.map": f"{listener}:PLAINTEXT",
     }
-    return addresses
+    node.config = {**node.config, **{key: f"{node.config[key]},{value}" for key, value in added.items()}}
 
 
 def _free_ports(count: int) -> list[int]:

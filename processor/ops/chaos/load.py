@@ -24,6 +24,8 @@ REPEATED = 0.1
 #: Runs of some seconds, all callers together: enough to be in flight at any time, few enough to fit into the slots.
 SLOW_PER_SEC = 1.0
 _RECENT = 200
+#: At higher rates runs are shorter by as much: the slots stay the same.
+FULL_LENGTH_PER_SEC = 60.0
 
 
 class Acknowledgements:
@@ -33,7 +35,8 @@ class Acknowledgements:
         self.path = path
         self._file = path.open("ab")
         self._lock = threading.Lock()
-        self._runs: set[str] = set()
+        #: RequestId -> when it was first acknowledged, Unix ms.
+        self._runs: dict[str, int] = {}
 
     def add(self, key: str, request_id: str, answer: Answer, why: str = "") -> None:
         """why: of what was not acknowledged; for people."""
@@ -42,12 +45,17 @@ class Acknowledgements:
         with self._lock:
             self._file.write(line)
             if answer is Answer.OK:
-                self._runs.add(request_id)
+                self._runs.setdefault(request_id, time.time_ns() // 1_000_000)
 
     def count(self) -> int:
         """Of acknowledged events."""
         with self._lock:
             return len(self._runs)
+
+    def times_ms(self) -> dict[str, int]:
+        """RequestId -> when it was first acknowledged, by our own clock."""
+        with self._lock:
+            return dict(self._runs)
 
     def close(self) -> None:
         self._file.close()
@@ -62,6 +70,10 @@ class Throttle:
 
     def slow_share(self) -> float:
         return min(SLOW_PER_SEC / (self._per_sec * self.factor), 1.0)
+
+    def length(self) -> float:
+        """Of short runs, as a factor."""
+        return min(FULL_LENGTH_PER_SEC / self._per_sec, 1.0)
 
     def pause_sec(self, callers: int) -> float:
         return callers / (self._per_sec * self.factor)
@@ -104,7 +116,8 @@ class Caller(threading.Thread):
     def _new(self, number: int) -> None:
         # The first one always: it is in flight when the first fault comes.
         slow = number == 1 or self._chance.random() < self._throttle.slow_share()
-        sec = self._chance.uniform(2.5, 5.0) if slow else self._chance.choice((0.0, 0.0, 0.01, 0.05))
+        short_sec = self._chance.choice((0.0, 0.0, 0.01, 0.05)) * self._throttle.length()
+        sec = self._chance.uniform(2.5, 5.0) if slow else short_sec
         body = orjson.dumps({"sec": sec, "lines": self._chance.choice((0, 0, 0, 1, 5))})
         event = (f"caller-{self._number}-{number}", "slow" if slow else "work", body)
         if self._send(*event):

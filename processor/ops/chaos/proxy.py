@@ -40,20 +40,22 @@ _LOST_ANSWERS = {Network.NO_COMMIT_ANSWERS: OFFSET_COMMIT, Network.NO_APPEND_ANS
 
 
 class Proxies:
-    """Proxies by name, on a thread and a loop of their own. Thread-safe."""
+    """Proxies by name, several to a name, on a thread and a loop of their own. Thread-safe."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxies", daemon=True)
         self._thread.start()
-        self._proxies: dict[str, Proxy] = {}
+        self._proxies: dict[str, list[Proxy]] = {}
 
     def open(self, name: str, *, port: int, upstream_port: int) -> None:
-        self._proxies[name] = proxy = Proxy(port=port, upstream_port=upstream_port)
+        proxy = Proxy(port=port, upstream_port=upstream_port)
+        self._proxies.setdefault(name, []).append(proxy)
         self._call(proxy.start())
 
     def set(self, name: str, network: Network) -> None:
-        self._call(self._proxies[name].set(network))
+        for proxy in self._proxies[name]:
+            self._call(proxy.set(network))
 
     def heal(self) -> None:
         for name in self._proxies:
@@ -61,14 +63,17 @@ class Proxies:
 
     def lost_answers(self) -> Counter[Network]:
         """How many answers of each kind were lost."""
-        return sum((each.lost_answers for each in self._proxies.values()), Counter())
+        return sum((each.lost_answers for each in self._all()), Counter())
 
     def close(self) -> None:
-        for proxy in self._proxies.values():
+        for proxy in self._all():
             self._call(proxy.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_SEC)
         self._loop.close()
+
+    def _all(self) -> list[Proxy]:
+        return [proxy for proxies in self._proxies.values() for proxy in proxies]
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -20,12 +20,15 @@ from processor.ops.chaos.sources import Dropper, Foreign
 from processor.ops.chaos.timeline import read_timeline
 from processor.recorder.sqlite import SqliteHistoryStore
 
-CALLERS = 4
+#: One for so many events a second, and at least four.
+PER_CALLER = 25.0
 FILES_PER_SEC = 2.0
 #: Of the rate, on Kafka.
 FOREIGN = 0.3
-#: A machine that is busy with other things needs it; most of it is what recovery waits for (12 s).
-DRAIN_SEC = 180.0
+#: Without anything coming to its end. A machine that is busy with other things needs it; else recovery waits 12 s.
+STALLED_SEC = 180.0
+#: All of it: a slow machine works a backlog off for long, and is as right as a fast one.
+DRAIN_SEC = 1_200.0
 #: Load after the healing: everything must be served again.
 AFTER_SEC = 2.0
 
@@ -47,9 +50,10 @@ class Load:
         told = Acknowledgements(site.folder / "acknowledgements")
         share = FOREIGN if options.transport == "kafka" else 0.0
         throttle = Throttle(options.rate * (1 - share))
+        count = max(int(options.rate / PER_CALLER), 4)
         callers = [
-            Caller(number, callers=CALLERS, port=site.port, throttle=throttle, seed=options.seed, told=told)
-            for number in range(CALLERS)
+            Caller(number, callers=count, port=site.port, throttle=throttle, seed=options.seed, told=told)
+            for number in range(count)
         ]
         load = cls(told=told, throttle=throttle, callers=callers, dropper=Dropper(site.uploads, per_sec=FILES_PER_SEC))
         if share:
@@ -76,10 +80,10 @@ class Load:
 
 def run(plan: Plan, *, bootstrap_servers: str | None, keep: bool, say: Callable[[str], None]) -> Outcome:
     """Blocks for the plan's length and some minutes at most. Raises HeadraceError when the site cannot be set up."""
+    clock = SystemClock()
+    begun_ms = clock.unix_ms()  # before the schedule is there
     with installed(plan.options, bootstrap_servers) as site:
         say(f"up, in {site.folder}")
-        clock = SystemClock()
-        begun_ms = clock.unix_ms()
         load = Load.on(site)
         load.start()
         happened = Injector(site, load.throttle, clock, say).run(plan)
@@ -88,7 +92,7 @@ def run(plan: Plan, *, bootstrap_servers: str | None, keep: bool, say: Callable[
         load.stop()
         acknowledged_after = load.told.count() - acknowledged
         say(f"healed; {load.told.count()} events acknowledged, {len(load.dropper.names)} files dropped; draining")
-        not_drained = [*silence_schedules(site), *drain(site, load.expected, DRAIN_SEC)]
+        not_drained = [*silence_schedules(site), *drain(site, load.expected, DRAIN_SEC, STALLED_SEC)]
         site.host.stop_all()
         say("stopped; auditing")
         seen = Seen(
@@ -121,4 +125,6 @@ def _audited(site: Installation, seen: Seen, told: Acknowledgements, clock: Cloc
         store.close()
     with site.transport() as transport:
         report = examine(read_facts(transport, clock), evidence, counts, drained=True)
-        return conclude(seen, report, read_timeline(transport, clock))
+        timeline = read_timeline(transport, clock)
+        timeline.told_ms = told.times_ms()
+        return conclude(seen, report, timeline)

@@ -26,11 +26,11 @@ SILENCE_SEC = 30.0
 _OPEN = (Status.QUEUED.value, Status.RUNNING.value)
 
 
-def drain(site: Installation, expected: Callable[[], int], limit_sec: float) -> list[str]:
+def drain(site: Installation, expected: Callable[[], int], limit_sec: float, stalled_sec: float) -> list[str]:
     """Blocks until the history knows as many runs as expected, none of them open, and nothing changes any more.
 
-    Returns what was still missing when the time was over. The history is the only thing that can be read of a running
-    embedded log; whether it is right is for the audit to say.
+    Returns what was still missing when the time was over, or nothing had changed for stalled_sec. The history is the
+    only thing that can be read of a running embedded log; whether it is right is for the audit to say.
     """
     deadline_sec = time.monotonic() + limit_sec
     before: Mapping[tuple[str, str], int] = {}
@@ -42,7 +42,8 @@ def drain(site: Installation, expected: Callable[[], int], limit_sec: float) -> 
         missing = _missing(counts, expected())
         if not missing and time.monotonic() - changed_sec >= QUIET_SEC:
             return []
-        if time.monotonic() > deadline_sec:
+        now_sec = time.monotonic()
+        if now_sec > deadline_sec or now_sec - changed_sec > stalled_sec:
             return missing or ["the history changes all the time"]
         time.sleep(LOOK_EVERY_SEC)
 

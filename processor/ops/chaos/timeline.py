@@ -21,6 +21,8 @@ CALL_SEC = 10.0
 READ_SEC = 1_800.0
 #: In flight so long before or after a fault counts as near it.
 NEAR_MS = 5_000
+#: A clock is never set further ahead.
+FAR_SEC = 7_200
 FILES = "files"
 TICKS = "ticks"
 #: Of the ids of scheduled events, for ever: another one would fire every time again.
@@ -32,6 +34,8 @@ class Timeline:
     accepted_ms: dict[str, int] = field(default_factory=dict)
     #: Of the last verdict of a run: what is repeated is in flight again.
     ended_ms: dict[str, int] = field(default_factory=dict)
+    #: When the sender had its first acknowledgement.
+    told_ms: Mapping[str, int] = field(default_factory=dict)
     #: Files that became runs -> their RequestIds.
     files: dict[str, set[str]] = field(default_factory=dict)
     #: Ids of the events of the schedule, and where they say they come from.
@@ -46,12 +50,14 @@ class Timeline:
         """Runs in flight within NEAR_MS of a fault. faults: begin and end of each, ms."""
         spans = _merged((begin - NEAR_MS, end + NEAR_MS) for begin, end in faults)
         begins = [begin for begin, _ in spans]
-        return sum(self._touches(run, spans, begins) for run in self.accepted_ms)
+        return sum(self._was_near(run, spans, begins) for run in self.accepted_ms)
 
-    def _touches(self, run: str, spans: list[tuple[int, int]], begins: list[int]) -> bool:
-        """The last span that begins before the run's end is the only one that can be long enough."""
-        at = bisect.bisect_right(begins, self.ended_ms.get(run, 1 << 62)) - 1
-        return at >= 0 and spans[at][1] >= self.accepted_ms[run]
+    def _was_near(self, run: str, spans: list[tuple[int, int]], begins: list[int]) -> bool:
+        """By the log's clock; or by the sender's, since an embedded log has the clock that we set wrong."""
+        told_ms = self.told_ms.get(run)
+        if told_ms is not None and _touches(told_ms, told_ms, spans, begins):
+            return True
+        return _touches(self.accepted_ms[run], self.ended_ms.get(run, 1 << 62), spans, begins)
 
 
 def read_timeline(transport: Transport, clock: Clock) -> Timeline:
@@ -92,6 +98,12 @@ def _take(found: Timeline, places: set[tuple[str, Position]], record: Record) ->
             found.schedule = entry.source
 
 
+def _touches(begun_ms: int, ended_ms: int, spans: list[tuple[int, int]], begins: list[int]) -> bool:
+    """The last span that begins before the end is the only one that can be long enough."""
+    at = bisect.bisect_right(begins, ended_ms) - 1
+    return at >= 0 and spans[at][1] >= begun_ms
+
+
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
@@ -102,18 +114,26 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def missing_ticks(schedule: str, ids: Collection[str], begun_sec: int, ended_sec: int) -> list[str]:
+def missing_ticks(
+    schedule: str, ids: Collection[str], begun_sec: int, ended_sec: int, ahead_sec: int | None = None
+) -> list[str]:
     """Seconds without an event between the first and the last that has one. The identity is worked out here as the
     documentation states it: name-based on schedule and nominal time.
+
+    ahead_sec: when the clock of the schedule was first set ahead. What was due then and not yet fired counts as missed
+    for an hour, so its rules for that apply, and what comes afterwards says nothing.
     """
     name = schedule.removeprefix("cron:")
+    last_sec = ended_sec if ahead_sec is None else ended_sec + FAR_SEC
     seconds = {
-        each: str(uuid.uuid5(TICKS_NAMESPACE, f"{name}\n{_utc(each)}")) for each in range(begun_sec, ended_sec + 1)
+        each: str(uuid.uuid5(TICKS_NAMESPACE, f"{name}\n{_utc(each)}")) for each in range(begun_sec, last_sec + 1)
     }
-    fired = [second for second, id_ in seconds.items() if id_ in ids]
+    fired = {second for second, id_ in seconds.items() if id_ in ids}
     if len(fired) != len(ids):
         return [f"{len(ids) - len(fired)} events of a time that is none of the schedule"]
-    return [_utc(each) for each in range(min(fired, default=0), max(fired, default=-1)) if each not in set(fired)]
+    looked_at = fired if ahead_sec is None else {each for each in fired if each <= ahead_sec}
+    until_sec = max(looked_at, default=-1)
+    return [_utc(each) for each in range(min(fired, default=0), until_sec) if each not in fired]
 
 
 def _utc(unix_sec: int) -> str:

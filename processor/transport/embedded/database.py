@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from processor.transport.abstract import TransportUnavailable
-from processor.transport.embedded.errors import DataDamaged
+from processor.transport.embedded.errors import DataDamaged, NotOpened
 
 FILE_NAME = "log.sqlite3"
 #: "Hdrc": a file of another application is refused.
@@ -28,7 +28,7 @@ class Database:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Opens or creates the file. Raises DataDamaged."""
+        """Opens or creates the file. Raises DataDamaged, NotOpened."""
         self._file = folder / FILE_NAME
         #: Used by the writer thread only, once that runs.
         self.writing = sqlite3.connect(
@@ -37,6 +37,9 @@ class Database:
         self._readers: deque[sqlite3.Connection] = deque()
         try:
             self._prepare()
+        except sqlite3.OperationalError as error:
+            self.writing.close()
+            raise NotOpened(self._file, str(error)) from error
         except sqlite3.DatabaseError as error:
             self.writing.close()
             raise DataDamaged(self._file, str(error)) from error
@@ -83,9 +86,10 @@ class Database:
         connection.execute("PRAGMA synchronous = FULL")  # a commit that has returned survives a power cut
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         self._check()
-        connection.executescript(files(__package__).joinpath("schema.sql").read_text())
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {_LAYOUT}")
+        schema = files(__package__).joinpath("schema.sql").read_text()
+        marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_LAYOUT};"
+        # All in one: killed in between, it would be refused ever after as the file of another program.
+        connection.executescript(f"BEGIN IMMEDIATE; {schema}; {marks} COMMIT;")
 
     def _refuse_strangers(self) -> None:
         (application,) = self.writing.execute("PRAGMA application_id").fetchone()

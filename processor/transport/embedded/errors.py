@@ -16,6 +16,17 @@ class DataFolderInUse(TransportError):
         self.owner = owner
 
 
+class NotOpened(TransportError):
+    """The embedded log cannot be opened: no room, no rights, or somebody else holds it. What it has is sound."""
+
+    remedy = "Make room on its disk, or give this user the right to write there; the log goes on where it was."
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"{file} cannot be opened: {reason}")
+        self.file = file
+        self.reason = reason
+
+
 class DataDamaged(TransportError):
     """The embedded log is damaged."""
 

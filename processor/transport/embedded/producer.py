@@ -51,15 +51,16 @@ class EmbeddedProducer(Producer):
         self._appended_bytes += size_bytes
 
     def flush(self, timeout_sec: float) -> None:
-        if self._linger_sec:
-            self._writer.hurry()
-        deadline = time.monotonic() + timeout_sec
         with self._changed:
-            while self._pending_batches and self._changed.wait(deadline - time.monotonic()):
-                pass
-            if self._pending_batches:
+            if not self._wait(timeout_sec):
                 self._failure = AppendFailed(Outcome.UNKNOWN, "the disk did not answer in time")
         self.poll()
+
+    def landed(self, timeout_sec: float) -> bool:
+        with self._changed:
+            landed = self._wait(timeout_sec)
+        self.poll()
+        return landed
 
     def poll(self) -> None:
         if self._failure is not None:
@@ -70,6 +71,15 @@ class EmbeddedProducer(Producer):
             self._writer.hurry()
         with self._changed:
             self._changed.wait_for(lambda: not self._pending_batches, _CLOSE_SEC)
+
+    def _wait(self, timeout_sec: float) -> bool:
+        """With the lock held. True: nothing is on its way any more."""
+        if self._linger_sec:
+            self._writer.hurry()
+        deadline = time.monotonic() + timeout_sec
+        while self._pending_batches and self._changed.wait(deadline - time.monotonic()):
+            pass
+        return not self._pending_batches
 
     def _begin(self, entry: Entry, size_bytes: int) -> None:
         batch = self._open = Batch(self._why_not, self._ended)

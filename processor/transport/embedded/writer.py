@@ -10,6 +10,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from processor.core.clock import Clock
+from processor.core.failpoints import failpoint
 from processor.transport.abstract import Outcome, TransportUnavailable
 from processor.transport.embedded.transaction import Change, Transaction
 
@@ -124,7 +125,9 @@ class Writer:
             # After a failed fsync the transaction may still come to life, from the WAL, if we die before it is
             # overwritten there.
             outcome = Outcome.UNKNOWN
+            failpoint("embedded.commit.before")
             transaction.commit()
+            failpoint("embedded.commit.after")
         except Exception as error:  # whatever it is, the thread that everybody waits for goes on
             transaction.roll_back()
             log.warning("the embedded log was not written: %s", error, extra={"action": "embedded_write_failed"})

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names, but the package has no __all__
@@ -28,6 +28,7 @@ from processor.transport.abstract import (
     TransportUnavailable,
     UnknownTopic,
 )
+from processor.transport.kafka.entry import Entry
 from processor.transport.kafka.errors import UNAVAILABLE, UNKNOWN_TOPICS, of
 from processor.transport.kafka.group_offsets import GroupOffsets
 from processor.transport.kafka.names import Names
@@ -70,11 +71,15 @@ def topic_config(topic: Topic, replication_factor: int | None) -> dict[str, str]
 class KafkaAdmin(Admin):
     """The clients below it are thread-safe, and are all the state there is."""
 
-    def __init__(self, settings: Mapping[str, Value], names: Names, replication_factor: int | None) -> None:
+    def __init__(
+        self, settings: Mapping[str, Value], names: Names, replication_factor: int | None, entry: Entry
+    ) -> None:
         self._names = names
+        self._entry = entry
         self._replication_factor = replication_factor
         self._settings = settings
-        self._client = AdminClient(dict(settings))
+        client: dict[str, Any] = {**settings, "error_cb": entry.note}
+        self._client = AdminClient(client)
         self._lock = threading.Lock()
         #: By group: a client costs a connection, and the same few groups are asked about again and again.
         self._offsets: dict[str, GroupOffsets] = {}
@@ -166,7 +171,8 @@ class KafkaAdmin(Admin):
         try:
             return self._client.list_topics(timeout=max(0.001, timeout_sec)).topics
         except KafkaException as error:
-            raise _told(of(error)) from error
+            self._client.poll(0)  # calls back
+            raise self._entry.refusal() or _told(of(error)) from error
 
     def _until(self, seen: Callable[[Mapping[str, TopicMetadata]], bool], deadline: float) -> None:
         while not seen(self._list(deadline - time.monotonic())):

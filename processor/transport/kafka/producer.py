@@ -26,6 +26,7 @@ class KafkaProducer(Producer):
     def __init__(self, settings: Mapping[str, Value], names: Names) -> None:
         self._prefix = names.prefix
         self._failure: tuple[Outcome, str] | None = None
+        self._too_large = False
         self._client = confluent_kafka.Producer({**settings, "on_delivery": self._on_delivery})
         self._produce = self._client.produce
         self._client.poll(_CONNECT_SEC)
@@ -40,7 +41,7 @@ class KafkaProducer(Producer):
         headers: Headers = (),
     ) -> None:
         if self._failure is not None:
-            raise AppendFailed(*self._failure)
+            raise AppendFailed(*self._failure, too_large=self._too_large)
         try:
             if headers:
                 self._produce(
@@ -59,12 +60,18 @@ class KafkaProducer(Producer):
         if left and self._failure is None:
             self._break(Outcome.UNKNOWN, f"{left} records were not acknowledged within {timeout_sec} s")
         if self._failure is not None:
-            raise AppendFailed(*self._failure)
+            raise AppendFailed(*self._failure, too_large=self._too_large)
+
+    def landed(self, timeout_sec: float) -> bool:
+        left = self._client.flush(timeout_sec)
+        if self._failure is not None:
+            raise AppendFailed(*self._failure, too_large=self._too_large)
+        return not left
 
     def poll(self) -> None:
         self._client.poll(0)
         if self._failure is not None:
-            raise AppendFailed(*self._failure)
+            raise AppendFailed(*self._failure, too_large=self._too_large)
 
     def close(self) -> None:
         self._break(Outcome.UNKNOWN, "the session is closed")
@@ -79,6 +86,7 @@ class KafkaProducer(Producer):
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
+            self._too_large = self._too_large or error.code() == KafkaError.MSG_SIZE_TOO_LARGE
             where = f"{message.topic()}[{message.partition()}]"
             self._break(append_outcome(error), f"{where}: {error.name()}: {error.str()}")
 

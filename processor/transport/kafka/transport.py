@@ -12,6 +12,7 @@ from processor.transport.kafka import security as tls
 from processor.transport.kafka.admin import KafkaAdmin
 from processor.transport.kafka.appender import KafkaAppender
 from processor.transport.kafka.consumer import KafkaConsumer
+from processor.transport.kafka.entry import Entry
 from processor.transport.kafka.groups import GroupProtocol, Wanted, choose
 from processor.transport.kafka.names import Names
 from processor.transport.kafka.producer import KafkaProducer
@@ -52,6 +53,7 @@ class KafkaTransport(Transport):
         self._wanted: Wanted = group_protocol
         self._session_timeout_ms = int(session_timeout_sec * 1000)
         self._replication_factor = replication_factor
+        self._entry = Entry(bootstrap_servers, security or {})
         self._common: dict[str, Value] = {
             "bootstrap.servers": bootstrap_servers,
             "client.id": client_id,
@@ -115,7 +117,7 @@ class KafkaTransport(Transport):
     def admin(self) -> KafkaAdmin:
         with self._lock:
             if self._admin is None:
-                self._admin = KafkaAdmin(self._settings(), self._names, self._replication_factor)
+                self._admin = KafkaAdmin(self._settings(), self._names, self._replication_factor, self._entry)
             return self._admin
 
     def close(self) -> None:

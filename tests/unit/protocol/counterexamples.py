@@ -43,6 +43,8 @@ CASES = (
     ),
     Case(guard=Guard.PREVIOUS_OFFSET, log=HOLE, budget=NO_FAULT),
     Case(guard=Guard.WINDOW, log=UPSTREAM_REPEAT, budget=NO_FAULT._replace(revocations=1)),
+    Case(guard=Guard.MARK_ORDER, log=ONE, budget=NO_FAULT._replace(pauses=1)),
+    Case(guard=Guard.LOOK_ORDER, log=ONE, budget=NO_FAULT._replace(looks=1)),
 )
 
 _HEAD = """# Counterexamples

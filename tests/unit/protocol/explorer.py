@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.unit.protocol.queue_logs import QueueLog
-from tests.unit.protocol.steps import LOST, Protocol, Step
-from tests.unit.protocol.world import Budget, Guard, World, beginning, delivery_state
+from tests.unit.protocol.steps import LOST, Protocol
+from tests.unit.protocol.world import Budget, Guard, Step, World, beginning, delivery_state
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +98,8 @@ def _broken_by(log: QueueLog, before: World, step: Step) -> str | None:
         record = after.runs[-1]
         if record.kind == LOST and any(offset == record.offset for _, offset in after.running):
             return f"offset {record.offset} is declared lost while it runs"
+    if len(after.found) > len(before.found):
+        return f"the reconciler finds {after.found[-1]}, which is in good hands"
     return None
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from processor.core.claims import Claimed, settle
 from processor.core.recovery import Findings, Remedy, decide
+from tests.unit.protocol.looks import look_steps
 from tests.unit.protocol.queue_logs import Queued, QueueLog
 from tests.unit.protocol.world import (
     Claim,
@@ -17,24 +17,21 @@ from tests.unit.protocol.world import (
     Place,
     RecoveryRead,
     RunRecord,
+    Step,
     Tag,
     World,
+    claimed_by_other,
     commit_tag,
     delivery_state,
     has_passed,
     intent,
+    mark_counts,
     takes,
 )
 
 OK, LOST = "200", "500"
 #: The ledger's name for recovery.
 RECOVERY = -1
-
-
-class Step(NamedTuple):
-    name: str
-    world: World
-    fault: bool = False
 
 
 class Protocol:
@@ -52,10 +49,12 @@ class Protocol:
                 yield from _run_steps(world, e)
             yield from _faults(world, e, executor)
             yield from _death(world, e, executor)
-        if not any(each.alive for each in world.executors):
+        if not any(each.alive and not each.retired for each in world.executors):
             yield Step("a new executor begins", world._replace(executors=(*world.executors, Executor())))
         yield from self._coordinator_steps(world)
+        yield from self._marks(world)
         yield from self._recovery_steps(world)
+        yield from look_steps(world, self._log, in_order=self._keeps(Guard.LOOK_ORDER))
 
     def _keeps(self, guard: Guard) -> bool:
         return guard not in self._dropped
@@ -63,7 +62,7 @@ class Protocol:
     # The group
 
     def _group_steps(self, world: World, e: int, executor: Executor) -> Iterator[Step]:
-        if executor.phase not in (Phase.IDLE, Phase.REFUSED):
+        if executor.retired or executor.phase not in (Phase.IDLE, Phase.REFUSED):
             return  # no claim spans a poll
         executor = executor._replace(phase=Phase.IDLE)
         budget = world.budget
@@ -123,6 +122,8 @@ class Protocol:
                 yield self._start(world, e, executor)
 
     def _intent(self, world: World, e: int, executor: Executor) -> Iterator[Step]:
+        if world.budget.renewals and executor.at is not None:
+            yield self._renewal(world, e, executor)
         claim = self._plan(e, executor)
         if claim is None:
             return
@@ -132,6 +133,13 @@ class Protocol:
         else:
             opened = world._replace(intents=world.intents | {OpenIntent(e, claim.taken, claim.tag.batch)})
             yield Step(f"executor {e} writes its intent for offset {claim.taken}", _with(opened, e, held))
+
+    def _renewal(self, world: World, e: int, executor: Executor) -> Step:
+        assert executor.at is not None
+        again = Claim(None, executor.at, Tag(e, executor.batch, executor.highest))
+        held = executor._replace(phase=Phase.INTENT, claim=again, batch=executor.batch + 1)
+        spent = world._replace(budget=world.budget._replace(renewals=world.budget.renewals - 1))
+        return Step(f"executor {e} commits again what it had", _with(spent, e, held))
 
     def _plan(self, e: int, executor: Executor) -> Claim | None:
         """Passes repeats up to the first record to be taken, or to the end of the buffer."""
@@ -185,14 +193,8 @@ class Protocol:
             ours = offset >= executor.claim.next_offset
         if ours:
             yield Step(f"executor {e} reads its own commit back", self._ours(world, e, executor))
-        elif not any(each == e for each, _ in world.running | world.ending):
-            # It leaves and stops; its late commit, sent before the leave, lands before it or never.
-            gone = executor._replace(alive=False, place=Place.LEFT, at=None, phase=Phase.IDLE, claim=None)
-            rest = world._replace(
-                owner=None if world.owner == e else world.owner,
-                late=frozenset(each for each in world.late if each[0] != e),
-            )
-            yield Step(f"executor {e} cannot tell, leaves and stops", _with(rest, e, gone))
+        else:
+            yield Step(f"executor {e} cannot tell, leaves and claims no more", _abandoned(world, e, executor))
 
     def _ours(self, world: World, e: int, executor: Executor) -> World:
         claim = executor.claim
@@ -215,10 +217,14 @@ class Protocol:
         return _with(world._replace(intents=kept), e, executor._replace(phase=Phase.REFUSED, claim=None))
 
     def _check(self, world: World, e: int, executor: Executor) -> Step:
-        if executor.gap and e in world.dead and self._keeps(Guard.HAND_OVER_CHECK):
+        if not (executor.gap and self._keeps(Guard.HAND_OVER_CHECK)):
+            return Step(f"executor {e} checks its life signs", _checked(world, e, executor))
+        if not executor.beat:
+            beaten = world._replace(beaten=world.beaten | (world.judged & {e}))
+            return Step(f"a heartbeat of executor {e} lands", _with(beaten, e, executor._replace(beat=True)))
+        if e in world.marked:
             return Step(f"executor {e} reads that it is dead, and ends", _killed(world, e))
-        checked = executor._replace(phase=Phase.CHECKED, gap=False)
-        return Step(f"executor {e} checks its life signs", _with(world, e, checked))
+        return Step(f"executor {e} reads that it is not dead", _checked(world, e, executor))
 
     def _start(self, world: World, e: int, executor: Executor) -> Step:
         if executor.gap and self._keeps(Guard.HAND_OVER_CHECK):
@@ -230,16 +236,27 @@ class Protocol:
 
     # Recovery
 
+    def _marks(self, world: World) -> Iterator[Step]:
+        for e in world.judged:
+            counts = mark_counts(beaten=e in world.beaten) or not self._keeps(Guard.MARK_ORDER)
+            marked = world._replace(
+                judged=world.judged - {e},
+                beaten=world.beaten - {e},
+                marked=world.marked | {e},
+                dead=world.dead | {e} if counts else world.dead,
+            )
+            yield Step(f"executor {e} is marked dead" + ("" if counts else ", in vain"), marked)
+
     def _recovery_steps(self, world: World) -> Iterator[Step]:
         reading = world.recovery
         if reading is None:
             for opened in world.intents:
-                if opened.executor in world.dead:
+                if opened.executor in world.dead or opened.abandoned:
                     yield Step(f"recovery takes up {_name(opened)}", self._first_read(world, opened))
             return
         if self._keeps(Guard.READ_ORDER):
             if reading.claimed_by_other is None:
-                found = reading._replace(claimed_by_other=_claimed_by_other(world, reading.intent))
+                found = reading._replace(claimed_by_other=claimed_by_other(world, reading.intent))
                 yield Step("recovery reads the intents", world._replace(recovery=found))
                 return
         elif reading.committed is None:
@@ -251,7 +268,7 @@ class Protocol:
     def _first_read(self, world: World, opened: OpenIntent) -> World:
         if self._keeps(Guard.READ_ORDER):
             return world._replace(recovery=RecoveryRead(opened, committed=world.committed or (-1, None)))
-        return world._replace(recovery=RecoveryRead(opened, claimed_by_other=_claimed_by_other(world, opened)))
+        return world._replace(recovery=RecoveryRead(opened, claimed_by_other=claimed_by_other(world, opened)))
 
     def _decide(self, world: World, reading: RecoveryRead) -> Step:
         """The last read, of the ledger, and what follows from all three."""
@@ -319,12 +336,14 @@ def _death(world: World, e: int, executor: Executor) -> Iterator[Step]:
             yield Step(
                 f"the guard of executor {e} kills its instances", _with(killed, e, executor._replace(guarded=True))
             )
-        resumed = executor._replace(paused=False, guarded=False, gap=executor.gap or executor.guarded)
+        resumed = executor._replace(paused=False, guarded=False, gap=executor.gap or executor.guarded, beat=False)
         yield Step(f"executor {e} goes on", _with(world, e, resumed))
     silent = not executor.alive or (executor.paused and executor.guarded)
-    if silent and e not in world.dead:
-        yield Step(f"executor {e} is declared dead", world._replace(dead=world.dead | {e}))
-    if executor.alive and not executor.paused and e in world.dead and executor.phase is Phase.IDLE:
+    if silent and e not in world.dead | world.judged:
+        yield Step(f"recovery reads that executor {e} is silent", world._replace(judged=world.judged | {e}))
+    if executor.alive and executor.retired and not any(each == e for each, _ in world.running | world.ending):
+        yield Step(f"executor {e} stops", _killed(world, e))
+    if executor.alive and not executor.paused and e in world.marked and executor.phase is Phase.IDLE:
         yield Step(f"executor {e} learns that it is dead, and ends", _killed(world, e))
 
 
@@ -340,13 +359,28 @@ def _killed(world: World, e: int) -> World:
     return _with(rest, e, gone)
 
 
+def _abandoned(world: World, e: int, executor: Executor) -> World:
+    """Its late commit, sent before the leave, lands before it or never."""
+    assert executor.claim is not None
+    gone = executor._replace(place=Place.LEFT, at=None, window=frozenset(), phase=Phase.IDLE, claim=None, retired=True)
+    rest = world._replace(
+        owner=None if world.owner == e else world.owner,
+        late=frozenset(each for each in world.late if each[0] != e),
+        intents=frozenset(
+            each._replace(abandoned=True) if (each.executor, each.offset) == (e, executor.claim.taken) else each
+            for each in world.intents
+        ),
+    )
+    return _with(rest, e, gone)
+
+
+def _checked(world: World, e: int, executor: Executor) -> World:
+    return _with(world, e, executor._replace(phase=Phase.CHECKED, gap=False, beat=False))
+
+
 def _committed(world: World, claim: Claim) -> World:
     """The coordinator takes what it is given, also if it lies behind what it had."""
     return world._replace(committed=(claim.next_offset, claim.tag))
-
-
-def _claimed_by_other(world: World, opened: OpenIntent) -> bool:
-    return any(each.offset == opened.offset and each.executor != opened.executor for each in world.intents)
 
 
 def _taken(executor: Executor) -> int:

@@ -1,7 +1,7 @@
 """What the protocol consists of when everything but its decisions is taken away. Values only; see `steps`.
 
 One queue partition, two executors, a coordinator, recovery. What a decision is made with is the product's own code:
-Vector, CommitTag, settle, decide, fold.
+Vector, CommitTag, settle, decide, fold, DeathWatch, OpenRuns and suspects.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from functools import cache
 from typing import NamedTuple
 
 from processor.core.claims import CommitTag, Stamp, Vector
-from processor.core.inflight import Intent
+from processor.core.inflight import Intent, Sign, SignKind
 from processor.core.ledger import DeliveryState, Ended, Position, Started, fold_all
+from processor.core.lifesigns import DeathWatch
 from processor.core.run import Delivery, StatusCode
 from tests.unit.protocol.queue_logs import Queued
 
@@ -33,6 +34,8 @@ class Guard(Enum):
     VECTOR = "the vector travels with the commit"
     PREVIOUS_OFFSET = "a record after a hole is passed over"
     WINDOW = "the window is rebuilt on assignment"
+    MARK_ORDER = "a dead mark counts only if no heartbeat stands between it and the silence"
+    LOOK_ORDER = "the reconciler reads the commits before the intents"
 
 
 class Place(Enum):
@@ -74,8 +77,12 @@ class Executor(NamedTuple):
     paused: bool = False
     #: It was silent, and has not read the dead marks since.
     gap: bool = False
+    #: Since that silence a heartbeat has landed.
+    beat: bool = False
     #: Its guard has killed its instances, and it has not noticed yet.
     guarded: bool = False
+    #: It could not tell whose a claim is: it claims no more, and ends what it runs.
+    retired: bool = False
     place: Place = Place.LEFT
     #: The next offset of its buffer; None = it holds no partition.
     at: int | None = None
@@ -90,6 +97,8 @@ class OpenIntent(NamedTuple):
     executor: int
     offset: int
     batch: int
+    #: Recovery decides although its executor lives.
+    abandoned: bool = False
 
 
 class RecoveryRead(NamedTuple):
@@ -98,6 +107,15 @@ class RecoveryRead(NamedTuple):
     intent: OpenIntent
     committed: tuple[int, Tag | None] | None = None
     claimed_by_other: bool | None = None
+
+
+class Look(NamedTuple):
+    """What the reconciler has read so far; intents before commits only where that guard is left out."""
+
+    committed: tuple[int, Tag | None] | None = None
+    #: Offsets that run by the ledger as it was then.
+    begun: frozenset[int] = frozenset()
+    intents: frozenset[OpenIntent] | None = None
 
 
 class RunRecord(NamedTuple):
@@ -116,6 +134,9 @@ class Budget(NamedTuple):
     revocations: int = 1
     leaves: int = 1
     unknown_commits: int = 1
+    #: No faults: commits of an offset that has not moved, and looks of the reconciler.
+    renewals: int = 0
+    looks: int = 0
 
 
 class World(NamedTuple):
@@ -131,8 +152,23 @@ class World(NamedTuple):
     #: Ended, with the verdict still to be written.
     ending: frozenset[tuple[int, int]] = frozenset()
     starts: tuple[int, ...] = ()
+    #: By a mark that counts.
     dead: frozenset[int] = frozenset()
+    #: By any mark: for itself each of them is final.
+    marked: frozenset[int] = frozenset()
+    #: Recovery has read a silence that is long enough, and writes the mark next; and who has beaten since then.
+    judged: frozenset[int] = frozenset()
+    beaten: frozenset[int] = frozenset()
+    look: Look | None = None
+    #: RequestIds that the reconciler found.
+    found: tuple[str, ...] = ()
     recovery: RecoveryRead | None = None
+
+
+class Step(NamedTuple):
+    name: str
+    world: World
+    fault: bool = False
 
 
 def beginning(budget: Budget, executors: int = 2) -> World:
@@ -171,14 +207,30 @@ def delivery(offset: int) -> Delivery:
 
 
 @cache
-def intent(opened: OpenIntent) -> Intent:
+def intent(opened: OpenIntent, request_id: str = "r") -> Intent:
     return Intent(
         executor=str(opened.executor),
-        request_id="r",
+        request_id=request_id,
         function="f",
         delivery=delivery(opened.offset),
         batch=opened.batch,
+        abandoned=opened.abandoned,
     )
+
+
+@cache
+def mark_counts(*, beaten: bool) -> bool:
+    """What the product makes of a mark, with or without a heartbeat after the silence that it is about."""
+    watch = DeathWatch("recovery")
+    for offset in range(1 + beaten):
+        watch.observe(Sign(kind=SignKind.HEARTBEAT, process="e", role="executor", at_ms=0), offset)
+    mark = Sign(kind=SignKind.DEAD, process="e", role="executor", at_ms=0, by="recovery", after=0)
+    watch.observe(mark, 2)
+    return "e" in watch.dead()
+
+
+def claimed_by_other(world: World, opened: OpenIntent) -> bool:
+    return any(each.offset == opened.offset and each.executor != opened.executor for each in world.intents)
 
 
 def delivery_state(runs: tuple[RunRecord, ...], offset: int) -> DeliveryState:
