@@ -28,7 +28,7 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="headrace-picture-") as folder:
         arguments = ["dev", "--functions", str(ROOT / "examples" / "functions.yaml"), "--port", "0", "--no-open"]
-        with Role([*arguments, "--data", folder], {}, Path(folder, "log")) as role:
+        with Role([*arguments, "--data", f"{folder}/data"], {}, Path(folder, "log")) as role:
             url = role.wait_for("ready gateway", READY_SEC).split()[-1]
             role.wait_for("ready dev", READY_SEC)
             _work(url)
