@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 #: One step: a click, an appearance.
 STEP_LIMIT_MS = 15_000
@@ -23,6 +23,7 @@ def any_browser() -> Iterator[Browser]:
     if _HOME is None:
         why = "no Chromium here: install Debian's `chromium`, or name one in HEADRACE_TEST_BROWSER"
         pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    expect.set_options(timeout=STEP_LIMIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_HOME, args=_FLAGS)
         try:

@@ -34,6 +34,8 @@ from processor.transport.abstract import TopicPartition
 
 #: Pieces of log that are fetched at a time; each has a line at least.
 _PIECES = 100
+#: A piece of a chatty run has thousands of lines: reading a hundred for a page of one costs more than all else.
+_FIRST_PIECES = 4
 
 
 class SqlReads(HistoryStore):
@@ -115,14 +117,17 @@ class SqlReads(HistoryStore):
 
 def _lines_in(session: Session, table: str, run: int, delivery: str, after_seq: int, limit: int) -> list[LogLine]:
     found: list[LogLine] = []
-    last = after_seq
+    last, count = after_seq, _FIRST_PIECES
     while len(found) < limit:
-        values = {"run": run, "delivery": delivery, "after": last, "limit": _PIECES}
+        values = {"run": run, "delivery": delivery, "after": last, "limit": count}
         pieces = session.rows("get_lines", values, table=table)
         for piece in pieces:
             fresh = [LogLine(*line) for line in orjson.loads(piece["lines"]) if line[0] > last]
             found += fresh
             last = fresh[-1].seq if fresh else last
-        if len(pieces) < _PIECES:
+            if len(found) >= limit:
+                break
+        if len(pieces) < count:
             break
+        count = _PIECES
     return found[:limit]

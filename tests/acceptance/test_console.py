@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.dev_server import DevServer
 from tests.acceptance.prefix_proxy import PrefixProxy
-from tests.browser import any_browser, quiet_page
+from tests.browser import STEP_LIMIT_MS, any_browser, quiet_page
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 MANIFEST = """
@@ -24,6 +24,19 @@ functions:
     handler: talkative:talk
     code: {code}
     env: {{PYTHONUNBUFFERED: "1"}}
+  once:
+    handler: talkative:talk
+    code: {code}
+    concurrency: 1
+  answer:
+    handler: talkative:talk
+    code: {code}
+    async_execution: false
+  nightly:
+    handler: talkative:talk
+    code: {code}
+    events:
+      - schedule: {{cron: "0 3 1 1 *"}}
   pictures:
     handler: talkative:talk
     code: {code}
@@ -47,6 +60,7 @@ PAGES = (
     "executors",
     "settings",
 )
+GRAVE = ("serious", "critical")
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -172,6 +186,94 @@ def test_an_event_is_edited_and_replayed(site: Site, page: Page) -> None:
     assert site.end_of(run_of(page))["result"] == {"said": "after"}
 
 
+def test_all_runs_that_a_filter_finds_are_cancelled_after_a_look_at_them(site: Site, page: Page) -> None:
+    runs = [site.accepted("once", orjson.dumps({"name": "slow", "lines": 600, "pause": 0.1})) for _ in range(3)]
+    page.goto(site.url("runs?function=once"))
+    page.get_by_role("button", name="Cancel all…").click()
+    dialog = page.get_by_role("dialog", name="Cancel 3 runs?")
+    expect(dialog.get_by_role("row")).to_have_count(3)
+    expect(dialog).to_contain_text("headrace runs bulk cancel --function once")
+    later = site.accepted("once", orjson.dumps({"name": "later"}))
+    dialog.get_by_role("button", name="Cancel 3 runs").click()
+    done = page.get_by_role("dialog", name="Done")
+    expect(done).to_contain_text("3 of 3 cancelled")
+    assert [site.end_of(each)["status"] for each in runs] == ["ABORTED"] * 3
+    assert site.end_of(later)["status"] == "FINISHED"
+    done.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("row").filter(has_text="Aborted 499")).to_have_count(3)
+
+
+def test_all_runs_that_a_filter_finds_are_replayed_and_refusals_are_shown(site: Site, page: Page) -> None:
+    failed = [site.talk(fail="bulk trouble") for _ in range(2)]
+    for each in failed:
+        site.end_of(each)
+    page.goto(site.url("runs?status=FAILED&text=bulk+trouble"))
+    page.get_by_role("button", name="Replay all…").click()
+    page.get_by_role("button", name="Replay 2 runs").click()
+    expect(page.get_by_role("dialog", name="Done")).to_contain_text("2 of 2 replayed")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("row").filter(has_text="bulk trouble")).to_have_count(4)
+    expect(page.get_by_role("button", name="Replay all…")).to_be_focused()
+
+
+def test_a_mistake_in_a_dialog_is_told_within_it(site: Site, page: Page) -> None:
+    page.goto(site.url("functions/talk"))
+    page.get_by_role("button", name="Invoke…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Event").fill("{not json")
+    dialog.get_by_role("button", name="Invoke").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("The event is not JSON")
+
+
+def test_invoking_a_synchronous_function_leads_to_its_run_at_once(site: Site, page: Page) -> None:
+    page.goto(site.url("functions/answer"))
+    page.get_by_role("button", name="Invoke…").click()
+    page.get_by_role("dialog").get_by_label("Event").fill('{"name": "long", "lines": 600, "pause": 0.1}')
+    page.get_by_role("dialog").get_by_role("button", name="Invoke").click()
+    page.wait_for_url(RUN)
+    expect(page.locator("#state")).to_contain_text("Running")
+    site.ask("POST", f"/v1/runs/{run_of(page)}/cancel", b"{}")
+    expect(page.locator("#state")).to_contain_text("Aborted 499")
+
+
+def test_the_functions_tell_what_runs(site: Site, page: Page) -> None:
+    run = site.accepted("once", orjson.dumps({"lines": 600, "pause": 0.1}))
+    page.goto(site.url("functions"))
+    running = page.get_by_role("row").filter(has=page.get_by_role("link", name="once")).get_by_role("cell").nth(7)
+    expect(running).to_have_text("1")
+    running.get_by_role("link").click()
+    expect(page.get_by_role("row").filter(has_text="Running")).to_have_count(1)
+    site.ask("POST", f"/v1/runs/{run}/cancel", b"{}")
+    site.end_of(run)
+
+
+def test_a_schedule_is_fired_by_hand_and_its_page_tells_what_came_of_it(site: Site, page: Page) -> None:
+    page.goto(site.url("triggers"))
+    page.get_by_role("row").filter(has_text="0 3 1 1").get_by_role("link", name="schedule").click()
+    page.get_by_role("button", name="Fire now").click()
+    fired = page.get_by_label("By hand")
+    expect(fired).to_contain_text("fired")
+    fired.get_by_role("link").click()
+    expect(page.locator("#state")).to_contain_text("Finished")
+
+
+def test_the_settings_tell_what_the_gateway_was_started_with(site: Site, page: Page) -> None:
+    page.goto(site.url("settings"))
+    expect(page.locator("main")).to_contain_text("embedded")
+    expect(page.locator("main")).to_contain_text(str(site.data))
+
+
+def test_a_page_that_has_lost_its_gateway_says_so(tmp_path: Path, browser: Browser) -> None:
+    site = DevServer(tmp_path, "version: 1\nfunctions: {}\n")
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{site.port}/console/")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    site.stop()
+    expect(page.get_by_text("gateway away")).to_be_visible(timeout=STEP_LIMIT_MS)
+    context.close()
+
+
 def test_a_function_is_created_with_a_switch_that_is_locked_afterwards(site: Site, page: Page) -> None:
     page.goto(site.url("functions"))
     page.get_by_role("link", name="Create function").click()
@@ -210,8 +312,7 @@ def test_whatever_a_user_writes_is_shown_as_text(site: Site, page: Page) -> None
         assert "\u202e" not in page.locator("main").inner_text()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])
 def test_axe_finds_no_serious_fault_on_any_page(site: Site, browser: Browser, theme: str, width: int) -> None:
     run = site.talk(name="axe", complain="a line of warning")
     site.end_of(run)
@@ -219,11 +320,13 @@ def test_axe_finds_no_serious_fault_on_any_page(site: Site, browser: Browser, th
         for path in (*PAGES, f"runs/{run}"):
             page.goto(site.url(path))
             found = Axe().run(page).response["violations"]
-            serious = [
-                (each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")
-            ]
+            serious = [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in GRAVE]
             assert serious == [], path
             assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the window"
+        page.goto(site.url("runs?function=talk"))
+        page.get_by_role("button", name="Replay all…").click()
+        expect(page.get_by_role("dialog", name=re.compile("Replay .* runs?"))).to_be_visible()
+        assert [each["id"] for each in Axe().run(page).response["violations"] if each["impact"] in GRAVE] == []
 
 
 def test_it_works_below_a_path_of_a_proxy(site: Site, page: Page) -> None:

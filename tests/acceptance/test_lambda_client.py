@@ -84,6 +84,14 @@ def test_an_event_is_accepted_and_its_run_is_found_by_the_request_id(site: Site,
     assert site.end_of(answer["ResponseMetadata"]["RequestId"])["result"] == {"said": "Ada"}
 
 
+def test_an_event_for_a_synchronous_function_is_accepted_without_waiting_for_its_end(site: Site, client: Any) -> None:
+    answer, _ = invoke(client, "wait-for-me", {"lines": 600, "pause": 0.1}, InvocationType="Event")
+    assert answer["StatusCode"] == 202
+    run = answer["ResponseMetadata"]["RequestId"]
+    assert site.ask("GET", f"/v1/runs/{run}").document["ended_at"] is None
+    site.ask("POST", f"/v1/runs/{run}/cancel", b"{}")
+
+
 @pytest.mark.parametrize("name", ["talk", "wait-for-me"])
 def test_a_request_is_answered_with_the_result_also_of_an_asynchronous_function(client: Any, name: str) -> None:
     answer, payload = invoke(client, name, {"name": "Ada"})

@@ -180,3 +180,17 @@ def test_a_refusal_has_the_code_that_the_platform_would_give(
     answered, message = refusal_of(client, action, **fields)
     assert answered == code
     assert message
+
+
+def test_a_body_that_is_too_large_is_refused_as_the_platform_does(site: DevServer) -> None:
+    answer = site.ask("POST", "/", b" " * 3_000_000, X_TC_Action="Invoke")
+    assert answer.status == 200
+    assert answer.document["Response"]["Error"]["Code"] == "InvalidParameter.RequestTooLarge"
+
+
+def test_an_event_invocation_of_a_synchronous_function_returns_at_once(site: DevServer, client: Any) -> None:
+    event = '{"lines": 600, "pause": 0.1}'
+    answer = call(client, "Invoke", FunctionName="answer", InvocationType="Event", ClientContext=event)
+    run = answer.Result.FunctionRequestId
+    assert site.ask("GET", f"/v1/runs/{run}").document["ended_at"] is None
+    site.ask("POST", f"/v1/runs/{run}/cancel", b"{}")

@@ -17,3 +17,10 @@ def talk(event: dict[str, Any], context: object) -> dict[str, Any]:
     if event.get("fail"):
         raise ValueError(event["fail"])
     return {"said": event.get("name")}
+
+
+def flood(event: dict[str, Any], context: object) -> None:
+    """`lines` lines, as fast as they go."""
+    block = "a line of a run that says much\n" * 1_000
+    for _ in range(int(event["lines"]) // 1_000):
+        sys.stdout.write(block)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from processor.ops.bench import latency, startup, throughput
+from processor.ops.bench.console import console
 from processor.ops.bench.figures import Figure, keep, table
 from processor.ops.bench.flow import flow
 from processor.ops.bench.folder import folder
@@ -19,7 +20,7 @@ from processor.ops.bench.site import broker, embedded, on_kafka
 from processor.ops.bench.storage import storage
 from processor.ops.bench.webhook import embedded_webhook, kafka_webhook
 
-PARTS = ("startup", "embedded", "kafka", "triggers", "history")
+PARTS = ("startup", "embedded", "kafka", "triggers", "history", "console")
 FIVE_ROLES = ("recorder", "dispatcher", "executor", "gateway", "triggers")
 RESULTS = Path(".bench/latest.json")
 SOURCE_RECORDS = 100_000
@@ -51,6 +52,9 @@ def _measure(part: str, options: argparse.Namespace) -> list[Figure]:
         return _embedded(options.runs)
     if part == "kafka":
         return _kafka(options.runs, options.limits)
+    if part == "console":
+        with embedded() as site:
+            return console(site)
     if part == "history":
         return _history(options.history_runs)
     return _triggers()

@@ -86,7 +86,7 @@ def deploy(site: Site) -> list[Figure]:
 def follow(site: Site) -> list[Figure]:
     """From print() in the function, by its own clock, to a follower's socket."""
     run = site.invoke("bench-talk", {"lines": LINES, "every_sec": LINE_EVERY_SEC})
-    delays = asyncio.run(_follow(site.port, run))
+    delays = asyncio.run(followed(site.port, run))
     assert len(delays) == LINES, f"{len(delays)} of {LINES} lines"
     value = percentile([each * 1000 for each in delays], 0.95)
     return [
@@ -94,7 +94,8 @@ def follow(site: Site) -> list[Figure]:
     ]
 
 
-async def _follow(port: int, run: str) -> list[float]:
+async def followed(port: int, run: str) -> list[float]:
+    """Seconds from each printed time to a follower who has it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000_000)
     writer.write(f"GET /v1/runs/{run}/logs?follow=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     delays = []
